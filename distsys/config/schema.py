@@ -1,0 +1,178 @@
+"""The part of an experiment's config that every domain shares, validated on construction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_serializer,
+    model_validator,
+)
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A part of a budget, 0 to 1."""
+
+
+class Section(BaseModel):
+    """Base of every config section: unknown keys and silent type conversion are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Schedule(Section):
+    """A loss weight over a run: ``before`` until ``start_at``, then linearly to its end value.
+
+    A plain number in a file is the constant schedule. In the final phase ``times`` stands in place
+    of ``to``: the end value is that multiple of the weight the search phase used, which is also
+    where the ramp begins.
+    """
+
+    before: NonNegativeFloat | None = Field(default=None, alias="from")
+    """Weight before the change; 0 when absent."""
+    to: NonNegativeFloat | None = None
+    """Weight after the change."""
+    times: NonNegativeFloat | None = None
+    """Weight after the change, as a multiple of the search phase's end value."""
+    start_at: Share = 0.0
+    """Share of the budget at which the change begins."""
+    over: Share = 0.0
+    """Share of the budget that the change takes; 0 is a jump."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.to is None) == (self.times is None):
+            raise ValueError("give exactly one of 'to' and 'times'")
+        if self.times is not None and self.before is not None:
+            raise ValueError("'times' begins at the search phase's weight: leave 'from' out")
+        return self
+
+    @model_serializer
+    def _plain(self) -> float | dict[str, float]:
+        if self.to is not None and self.start_at == 0.0 and self.over == 0.0:
+            return self.to
+        named = {"from": self.before, "to": self.to, "times": self.times}
+        shares = {"start_at": self.start_at, "over": self.over}
+        return {key: value for key, value in (named | shares).items() if value is not None}
+
+    def at(self, progress: float) -> float:
+        """The weight at ``progress`` (0 to 1) of the budget."""
+        assert self.to is not None, "a relative weight is resolved before it is used"
+        before = self.before or 0.0
+        if self.over == 0.0:
+            return self.to if progress >= self.start_at else before
+        done = min(max((progress - self.start_at) / self.over, 0.0), 1.0)
+        return before + (self.to - before) * done
+
+    def resolved(self, search: Schedule) -> Schedule:
+        """This schedule with ``times`` replaced, given the weight that the search phase used."""
+        if self.times is None:
+            return self
+        end = search.at(1.0)
+        return Schedule.model_validate(
+            {"from": end, "to": end * self.times, "start_at": self.start_at, "over": self.over}
+        )
+
+
+def _number_is_constant(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"to": float(value)} if is_number else value
+
+
+Weights = dict[str, Annotated[Schedule, BeforeValidator(_number_is_constant)]]
+"""``lambda_<term>`` to its schedule; every term of the domain is named."""
+
+
+class Band(Section):
+    """The healthy range of a metric, ends included; an absent end is open."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give 'min', 'max' or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class OptimizerConfig(Section):
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) and what surrounds its step."""
+
+    learning_rate: PositiveFloat = 1e-3
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    weight_decay: NonNegativeFloat = 0.0
+    warmup_share: Share = 0.0
+    """Share of the budget over which the learning rate rises linearly from 0."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    grad_clip_norm: PositiveFloat | None = None
+    """Largest gradient norm, applied after unscaling; null leaves gradients as they are."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Decay per step of the averaged weights that are evaluated and saved; null evaluates the raw ones."""
+    max_skipped_share: Share = 0.05
+    """Share of steps that may be skipped for non-finite gradients before the run is stopped."""
+
+
+class PhaseConfig(Section):
+    """What may differ between the two phases: the weights and the budget."""
+
+    steps: PositiveInt
+    eval_every_steps: PositiveInt
+    weights: Weights
+
+    @model_validator(mode="after")
+    def _evaluates_at_all(self) -> Self:
+        if self.eval_every_steps > self.steps:
+            raise ValueError(f"eval_every_steps {self.eval_every_steps} is above steps {self.steps}")
+        return self
+
+
+class SearchConfig(PhaseConfig):
+    """The search phase: many short trials under conservative weights."""
+
+    trials: PositiveInt
+    startup_trials: PositiveInt = 8
+    """Trials drawn at random before the sampler models the results."""
+    reduction_factor: Annotated[int, Field(ge=2)] | None = 3
+    """One in this many trials passes each rung of successive halving; null never prunes."""
+    concurrent_trials: PositiveInt | None = None
+    """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
+
+
+class HandoffConfig(Section):
+    """The re-ranking of the search's best under the final phase's weights."""
+
+    top_k: PositiveInt = 3
+    budget_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """Share of the final budget that each candidate gets."""
+
+
+class CoreConfig(Section):
+    """One experiment, both phases; a domain adds its ``data`` and ``model`` sections."""
+
+    domain: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    batch_size: PositiveInt
+    """Items a step over all workers together."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Autocast type of the forward pass; losses stay in float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    cpu_threads: PositiveInt = 1
+    """Threads of one training process; part of the numbers, so part of the config."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    search: SearchConfig
+    handoff: HandoffConfig = HandoffConfig()
+    final: PhaseConfig
+    constraints: dict[str, Band] = {}
+    """Healthy bands that replace the domain's own, by metric name."""

@@ -1,0 +1,88 @@
+"""The errors a user can cause, each saying what was found, what was expected and what to change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class DistsysError(Exception):
+    """Base of every error caused by input rather than by a mistake in this program.
+
+    Args:
+        found: what was met, with value, unit, shape, file or key.
+        expected: what would have been accepted.
+        fix: what the reader can change.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, expected: str = "", fix: str = "") -> None:
+        self.found, self.expected, self.fix = found, expected, fix
+        super().__init__(found, expected, fix)
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class UsageError(DistsysError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class ConfigError(DistsysError):
+    """A config or search-space file is wrong; carries every problem at once."""
+
+    exit_code = 2
+
+    @classmethod
+    def collect(cls, source: str, problems: Sequence[DistsysError]) -> ConfigError:
+        """One error out of all the problems of ``source``."""
+        if len(problems) == 1:
+            only = problems[0]
+            return cls(f"{source}: {only.found}", expected=only.expected, fix=only.fix)
+        body = "\n".join(f"- {problem}" for problem in problems)
+        return cls(f"{source}: {len(problems)} problems\n{body}")
+
+
+class DataError(DistsysError):
+    """A data file is missing, damaged or not what the config declares."""
+
+    exit_code = 2
+
+
+class CheckpointError(DistsysError):
+    """A checkpoint is damaged, foreign, or made under another meaning of the weights."""
+
+
+class RunFailed(DistsysError):
+    """A search or training could not be carried out."""
+
+
+class StoppedByHealth(DistsysError):
+    """A health check found that going on is pointless."""
+
+    exit_code = 3
+
+
+class Interrupted(DistsysError):
+    """A signal ended the run after its state was saved; the exit code is 128 plus the signal."""
+
+    def __init__(self, signal_number: int, *, saved: str) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(f"interrupted by signal {signal_number}; {saved}", fix="the same command resumes")
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the nearest choice, or the list of choices when none is near."""
+    options = sorted(choices)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"choose one of: {', '.join(options)}" if options else "nothing can be chosen here"
