@@ -121,5 +121,7 @@ def find_config(name: str, *, folder: str = "configs") -> Path:
             return place / f"{name}.yaml"
     shipped = {path.stem for place in places for path in place.glob("*.yaml")}
     raise ConfigError(
-        f"no config '{name}'", expected="the path of a YAML file, or the name of a shipped one", fix=did_you_mean(name, shipped)
+        f"no config '{name}'",
+        expected="the path of a YAML file, or the name of a shipped one",
+        fix=did_you_mean(name, shipped),
     )

@@ -31,13 +31,13 @@ def _watched_model(model: BaseModel, prefix: str, reads: set[str]) -> BaseModel:
     def note(instance: BaseModel, name: str) -> Any:
         if name in names:
             reads.add(f"{prefix}{name}")
-        return super(watched_kind, instance).__getattribute__(name)
+        return kind.__getattribute__(instance, name)
 
-    watched_kind = type(kind.__name__, (kind,), {"__getattribute__": note, "__module__": kind.__module__})
-    copy = watched_kind.model_construct()
+    watched_kind: Any = type(kind.__name__, (kind,), {"__getattribute__": note, "__module__": kind.__module__})
+    copy: BaseModel = watched_kind.model_construct()
     content = {name: _watched(getattr(model, name), f"{prefix}{name}.", reads) for name in names}
     object.__setattr__(copy, "__dict__", content)
-    return copy  # type: ignore[no-any-return]
+    return copy
 
 
 class _WatchedDict(dict[str, Any]):

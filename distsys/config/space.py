@@ -83,7 +83,9 @@ def read_space(path: Path, config: BaseModel) -> SearchSpace:
             if type(get_path(_tried(config, dotted, dimensions[dotted]), dotted)) is int:
                 integers.add(dotted)
         except DistsysError as problem:
-            problems.append(DistsysError(f"line {lines[dotted]}: {problem.found}", expected=problem.expected, fix=problem.fix))
+            problems.append(
+                DistsysError(f"line {lines[dotted]}: {problem.found}", expected=problem.expected, fix=problem.fix)
+            )
     if problems:
         raise ConfigError.collect(str(path), problems)
     return SearchSpace(dimensions, frozenset(integers))
@@ -94,7 +96,9 @@ def _dimension(dotted: str, fields: Any, config: BaseModel) -> Dimension:
         get_path(config, dotted)
     except KeyError:
         known = [path for path, _ in leaves(dump(config))]
-        raise DistsysError(f"'{dotted}' is not in the config", expected="a dotted config path", fix=did_you_mean(dotted, known)) from None
+        raise DistsysError(
+            f"'{dotted}' is not in the config", expected="a dotted config path", fix=did_you_mean(dotted, known)
+        ) from None
     if dotted.startswith(("final.", "handoff.", "search.")) and not dotted.startswith("search.weights."):
         raise DistsysError(
             f"'{dotted}' cannot be searched: trials do not read it",
@@ -108,7 +112,9 @@ def _dimension(dotted: str, fields: Any, config: BaseModel) -> Dimension:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:1])
         if first["type"] == "extra_forbidden":
-            raise DistsysError(f"{dotted}: unknown key '{key}'", fix=did_you_mean(key, Dimension.model_fields)) from None
+            raise DistsysError(
+                f"{dotted}: unknown key '{key}'", fix=did_you_mean(key, Dimension.model_fields)
+            ) from None
         raise DistsysError(f"{dotted}: {first['msg'].removeprefix('Value error, ')}") from None
 
 

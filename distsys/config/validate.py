@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
@@ -18,22 +18,27 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 def config_type(domain_config: type[BaseModel]) -> type[CoreConfig]:
     """The full schema of an experiment: the shared part and a domain's ``data`` and ``model``."""
-    assert issubclass(CoreConfig, BaseModel)
     assert set(domain_config.model_fields) == {"data", "model"}, "a domain's config holds data and model"
-    return create_model("ExperimentConfig", __base__=(CoreConfig, domain_config))  # type: ignore[call-overload, no-any-return]
+    bases: Any = (CoreConfig, domain_config)
+    schema: type[CoreConfig] = create_model("ExperimentConfig", __base__=bases)
+    return schema
 
 
-def validate_layers(layers: Layers, schema: type[ConfigT]) -> ConfigT:
-    """The config that ``layers`` describe.
+def validate_layers(layers: Layers, schema: type[ConfigT], also: Sequence[DistsysError] = ()) -> ConfigT:
+    """The config that ``layers`` describe; ``also`` are problems the caller found in them.
 
     Raises:
         ConfigError: with one line for every key that is unknown, missing or out of range.
     """
+    problems: list[DistsysError] = []
+    config: ConfigT | None = None
     try:
-        return schema.model_validate(layers.values)
+        config = schema.model_validate(layers.values)
     except ValidationError as error:
         problems = [_problem(item, layers, schema) for item in error.errors()]
-        raise ConfigError.collect(str(layers.file), problems) from None
+    if problems or also or config is None:
+        raise ConfigError.collect(str(layers.file), [*problems, *also])
+    return config
 
 
 def with_values(config: ConfigT, values: Mapping[str, Any]) -> ConfigT:
@@ -50,7 +55,8 @@ def with_values(config: ConfigT, values: Mapping[str, Any]) -> ConfigT:
 
 def dump(config: BaseModel) -> dict[str, Any]:
     """``config`` as plain values that validate back to the same config."""
-    return _plain(config.model_dump(mode="python", by_alias=True))
+    content: dict[str, Any] = _plain(config.model_dump(mode="python", by_alias=True))
+    return content
 
 
 def _plain(value: Any) -> Any:

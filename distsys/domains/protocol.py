@@ -209,5 +209,3 @@ def effective_constraints(domain: Domain, overrides: Mapping[str, Any]) -> tuple
         fix = own[metric].fix if metric in own else ""
         own[metric] = Constraint(metric, low, high, fix)
     return tuple(own.values())
-
-

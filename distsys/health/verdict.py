@@ -48,7 +48,9 @@ class Constraint:
         """``ok`` inside the band, ``stop`` outside: such a checkpoint is never chosen."""
         if self.violation(value) == 0.0:
             return Verdict("ok", f"{self.metric} in its band", f"{self.metric} = {value:.4g}", step)
-        return Verdict("stop", f"{self.metric} outside its band", f"{self.metric} = {value:.4g}, band {self}", step, self.fix)
+        return Verdict(
+            "stop", f"{self.metric} outside its band", f"{self.metric} = {value:.4g}, band {self}", step, self.fix
+        )
 
     def __str__(self) -> str:
         if math.isinf(self.low):

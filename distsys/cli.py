@@ -1,0 +1,357 @@
+"""The command line: the only place that prints results and decides exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from distsys import __version__
+from distsys.errors import DistsysError, UsageError
+
+if TYPE_CHECKING:
+    from distsys.pipeline.experiment import Experiment
+    from distsys.training.assess import Assessment
+
+_EXIT_CODES = (
+    "exit codes: 0 done, 1 failed run, 2 bad usage or config, 3 stopped by a health check, 130/143 interrupted"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose complaints look like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, fix=f"see '{self.prog} --help'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        options = _parser().parse_args(given)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except DistsysError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="distsys",
+        description="Search hyper-parameters and train signal models; refuse sick ones.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"distsys {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add(
+        commands,
+        "run",
+        _run,
+        "search, handoff, final training, evaluation, report",
+        _experiment_options,
+        _worker_options,
+    )
+    _add(commands, "search", _search, "the search phase alone", _experiment_options)
+    _add(commands, "final", _final, "handoff and final training after a search", _experiment_options, _worker_options)
+    _add(
+        commands,
+        "train",
+        _train,
+        "train one configuration, without a search",
+        _experiment_options,
+        _worker_options,
+        _local_option,
+    )
+    _add(commands, "evaluate", _evaluate, "a finished training on its test set", _place_argument)
+    predict = _add(commands, "predict", _predict, "ask a trained model", _predict_options)
+    predict.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
+    _add(commands, "ui", _ui, "open the MLflow UI on the right store, on loopback", _ui_options)
+    _add(commands, "domains", _domains, "the domains that are installed")
+    _add(
+        commands,
+        "config",
+        _config,
+        "the resolved config and where each value comes from",
+        _experiment_options,
+        _check_option,
+    )
+    return parser
+
+
+def _add(commands: Any, name: str, run: Callable[..., int], text: str, *groups: Callable[[Any], None]) -> Any:
+    parser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", add_help=name != "predict"
+    )
+    for group in groups:
+        group(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _experiment_options(parser: Any) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path of a YAML file, or the name of a shipped one")
+    parser.add_argument("--preset", metavar="NAME", help="one of the config's presets: demo, laptop, gpu")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="replace one value; may be repeated",
+    )
+    parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
+    _out_option(parser)
+    parser.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _out_option(parser: Any) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of all experiments (default: runs)"
+    )
+
+
+def _worker_options(parser: Any) -> None:
+    parser.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="workers of the final training (default: 1)"
+    )
+
+
+def _local_option(parser: Any) -> None:
+    parser.add_argument("--local", action="store_true", help="in this process, without Ray and MLflow")
+
+
+def _check_option(parser: Any) -> None:
+    parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
+
+
+def _place_argument(parser: Any) -> None:
+    parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
+    _out_option(parser)
+
+
+def _ui_options(parser: Any) -> None:
+    _out_option(parser)
+    parser.add_argument("--port", type=_positive, default=5000, metavar="N", help="port on 127.0.0.1 (default: 5000)")
+
+
+def _predict_options(parser: Any) -> None:
+    parser.add_argument("domain", nargs="?", metavar="DOMAIN")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return value
+
+
+def _load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
+    from distsys.pipeline.experiment import load_experiment
+
+    overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
+    return load_experiment(
+        options.config,
+        root=options.out,
+        preset=options.preset,
+        overrides=overrides,
+        space=options.space,
+        searches=searches,
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+    from distsys.pipeline.report import final_lines
+
+    result = run.run(_load(options), num_workers=options.workers, console=_console(options))
+    _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
+    return 3 if result.assessment.ill else 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+    from distsys.report.table import text_table
+
+    result = run.search(_load(options), console=_console(options))
+    rows = [[f"trial {row.number}", row.value, "; ".join(row.ill) or "healthy"] for row in result.ranked()]
+    _show(options, [vars(row) for row in result.rows], text_table(["trial", result.metric.name, "health"], rows))
+    return 0
+
+
+def _final(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+    from distsys.pipeline.report import final_lines
+
+    result = run.final(_load(options), num_workers=options.workers, console=_console(options))
+    _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
+    return 3 if result.assessment.ill else 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from distsys.pipeline.report import assessment_text
+    from distsys.pipeline.run import train_one
+
+    if options.local and options.workers > 1:
+        raise UsageError(
+            f"--local with --workers {options.workers}", expected="one worker", fix="leave out one of the two"
+        )
+    found = train_one(
+        _load(options, searches=False), num_workers=options.workers, local=options.local, console=_console(options)
+    )
+    _show(options, _plain(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
+    return 3 if found.ill else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from distsys.pipeline.report import assessment_text
+    from distsys.training.assess import assess, find_checkpoint
+
+    place = options.place if options.place.exists() else options.out / options.place
+    found = assess(find_checkpoint(place.absolute()))
+    _show(options, _plain(found), assessment_text(found))
+    return 3 if found.ill else 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from distsys.domains.registry import get_domain
+    from distsys.training.assess import find_checkpoint, load_model
+
+    if options.domain in (None, "-h", "--help"):
+        print(
+            "usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]\n\n'distsys predict DOMAIN --help' lists them"
+        )
+        return 0
+    domain = get_domain(options.domain)
+    asked = _request_parser(domain).parse_args(options.rest)
+    request = _request(domain, vars(asked))
+    answer = domain.predict(load_model(find_checkpoint(asked.checkpoint.absolute()), domain=domain).model, request)
+    suffix = asked.output.suffix if asked.output else next(iter(answer.files))
+    if suffix not in answer.files:
+        raise UsageError(f"-o {asked.output}: no format '{suffix}'", expected=f"one of {', '.join(answer.files)}")
+    content = answer.files[suffix]
+    if asked.output:
+        asked.output.write_bytes(content.encode() if isinstance(content, str) else content)
+    _show(asked, answer.summary, f"wrote {asked.output}" if asked.output else str(content).rstrip())
+    return 0
+
+
+def _request_parser(domain: Any) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"distsys predict {domain.name}")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, run or experiment folder")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write; the suffix picks the format")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    for name, field in domain.request.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(
+            flag, dest=name, required=field.is_required(), default=argparse.SUPPRESS, help=field.description
+        )
+    return parser
+
+
+def _request(domain: Any, values: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from distsys.config.yaml_file import parse_value
+
+    fields = domain.request.model_fields
+    given = {
+        name: value if fields[name].annotation is str else parse_value(value)
+        for name, value in values.items()
+        if name in fields
+    }
+    try:
+        return domain.request.model_validate(given, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
+        raise UsageError(f"{flag} = {first['input']!r}", expected=str(first["msg"])) from None
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from distsys.tracking.mlflow_store import ui_command, ui_environment
+
+    root = options.out.absolute()
+    if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise UsageError(f"{root}: no tracking store yet", fix="run 'distsys run' first, or name its folder with --out")
+    print(f"MLflow UI: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment()})
+
+
+def _domains(options: argparse.Namespace) -> int:
+    from distsys.domains.registry import domain_names, get_domain
+    from distsys.report.table import text_table
+
+    found = [get_domain(name) for name in domain_names()]
+    rows = [[item.name, f"{item.selection.name} ({item.selection.direction})", item.title] for item in found]
+    plain = [{"name": item.name, "selection": item.selection.name, "title": item.title} for item in found]
+    _show(options, plain, text_table(["domain", "selection metric", "what it does"], rows, width=120))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from distsys.config.validate import provenance
+    from distsys.pipeline.experiment import preflight
+    from distsys.report.table import text_table
+
+    experiment = _load(options)
+    if options.check:
+        preflight(experiment)
+        _show(
+            options,
+            {"valid": True, "experiment": experiment.name},
+            f"{experiment.name}: config, data, model and search space fit",
+        )
+        return 0
+    rows = provenance(experiment.config, experiment.layers)
+    plain = {path: {"value": value, "source": source} for path, value, source in rows}
+    _show(
+        options,
+        plain,
+        text_table(
+            ["key", "value", "source"], [[path, json.dumps(value), source] for path, value, source in rows], width=120
+        ),
+    )
+    return 0
+
+
+def _console(options: argparse.Namespace) -> Any:
+    from distsys.console import Console
+
+    return Console(quiet=options.quiet or options.json)
+
+
+def _plain(found: Assessment) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(found)
+
+
+def _show(options: Any, plain: Any, text: str) -> None:
+    print(json.dumps(plain, indent=1, default=str) if options.json else text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""The Optuna study on disk: the single truth of a search, asked for parameters and told results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from distsys.config.space import Dimension, SearchSpace
+from distsys.domains.protocol import MetricSpec
+
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_RETRY_OF = "retry_of"
+_ILL = "ill"
+_FLOOR = "noise_floor"
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial of the study, for tables.
+
+    Args:
+        value: its selection metric, NaN when it has none.
+        state: ``complete``, ``pruned`` or ``failed``.
+        ill: what the constraints objected to, or why it failed; empty when healthy.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    value: float
+    state: str
+    ill: Sequence[str] = field(default=())
+
+
+class RungPruner(BasePruner):
+    """Asynchronous successive halving (Li et al., arXiv 1810.05934) in which ties below the noise floor live.
+
+    Args:
+        first_step: step of the first rung; the others follow by powers of ``reduction_factor``.
+        reduction_factor: one in this many trials at a rung goes on.
+        spec: direction of the selection metric.
+    """
+
+    def __init__(self, *, first_step: int, reduction_factor: int, spec: MetricSpec) -> None:
+        self._first, self._factor, self._spec = first_step, reduction_factor, spec
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        step = trial.last_step
+        if step is None or not self._is_rung(step):
+            return False
+        others = [
+            item.intermediate_values[step]
+            for item in study.get_trials(deepcopy=False)
+            if step in item.intermediate_values
+        ]
+        values = sorted((value for value in others if math.isfinite(value)), reverse=self._spec.direction == "max")
+        if len(values) < self._factor:
+            return False
+        cutoff = values[max(1, len(values) // self._factor) - 1]
+        value = trial.intermediate_values[step]
+        return self._spec.better(cutoff, than=value) and abs(value - cutoff) > self._floor(trial)
+
+    def _is_rung(self, step: int) -> bool:
+        rung = self._first
+        while rung < step:
+            rung *= self._factor
+        return rung == step
+
+    @staticmethod
+    def _floor(trial: FrozenTrial) -> float:
+        return float(trial.user_attrs.get(_FLOOR, 0.0))
+
+
+class Study:
+    """A search's trials on disk; opening it again goes on where it was.
+
+    Args:
+        path: the journal file.
+        space: what is searched.
+        spec: the selection metric.
+        seed: of the sampler.
+        num_trials: trials asked for in all.
+        startup_trials: of them, drawn at random first.
+        pruner: decides at each report whether a trial goes on; None lets all.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        space: SearchSpace,
+        spec: MetricSpec,
+        seed: int,
+        num_trials: int,
+        startup_trials: int,
+        pruner: RungPruner | None,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        cut_torn_tail(path)
+        self._distributions = {
+            name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()
+        }
+        self._num_trials, self._spec = num_trials, spec
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        direction = "maximize" if spec.direction == "max" else "minimize"
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name="search",
+            direction=direction,
+            load_if_exists=True,
+            pruner=pruner or optuna.pruners.NopPruner(),
+        )
+        known = len(self._study.get_trials(deepcopy=False))
+        # A sampler restarted with its old seed would draw its old parameters again.
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * known, n_startup_trials=startup_trials)
+        self._open: dict[int, optuna.Trial] = {}
+        self._recover()
+        if known == 0 and space.priors():
+            self._study.enqueue_trial(space.priors())
+
+    def _recover(self) -> None:
+        """Queue the parameters of trials that a crash left running, then mark those as failed.
+
+        In this order: a crash between the two leaves a trial that is recovered again, never one lost.
+        """
+        latest = self._latest_attempts()
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            origin = _origin(trial)
+            if latest[origin].number == trial.number:
+                self._study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: origin})
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _latest_attempts(self) -> dict[int, FrozenTrial]:
+        """By number asked: the attempt that counts, which is the last."""
+        return {_origin(item): item for item in self._study.get_trials(deepcopy=False)}
+
+    @property
+    def remaining(self) -> int:
+        """Trials still to be asked for."""
+        return self._num_trials - len(self.rows()) - len(self._open)
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """Number and parameters of the next trial; one that a crash interrupted keeps its number."""
+        trial = self._study.ask(self._distributions)
+        number = _origin(trial)
+        self._open[number] = trial
+        return number, dict(trial.params)
+
+    def report(self, number: int, *, step: int, value: float, noise_floor: float) -> bool:
+        """Note an intermediate value; True when the trial should stop."""
+        trial = self._open[number]
+        trial.set_user_attr(_FLOOR, noise_floor)
+        if not math.isfinite(value):
+            return False
+        trial.report(value, step)
+        return trial.should_prune()
+
+    def complete(self, number: int, *, value: float, violations: Mapping[str, float], ill: Sequence[str]) -> None:
+        """The trial ran to its end; constraints teach the sampler where health lies."""
+        trial = self._open.pop(number)
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation if math.isfinite(violation) else 1e9)
+        trial.set_user_attr(_ILL, list(ill))
+        if math.isfinite(value):
+            self._study.tell(trial, value)
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)
+
+    def prune(self, number: int, *, ill: Sequence[str]) -> None:
+        """The trial was stopped early because others were clearly better."""
+        trial = self._open.pop(number)
+        trial.set_user_attr(_ILL, list(ill))
+        self._study.tell(trial, state=TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str) -> None:
+        """The trial ended without a result."""
+        trial = self._open.pop(number)
+        trial.set_user_attr(_ILL, [reason])
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def rows(self) -> list[TrialRow]:
+        """Every ended trial, in the order asked; an attempt that a crash ended is not one."""
+        latest = self._latest_attempts()
+        return [_row(number, item) for number, item in sorted(latest.items()) if item.state in _ENDED]
+
+
+def cut_torn_tail(path: Path) -> int:
+    """Cut an unfinished last line off a journal and return its length in bytes.
+
+    Optuna reads a journal with a torn tail, but after one more append it never opens again.
+    """
+    if not path.is_file():
+        return 0
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+    return len(content) - whole
+
+
+def _distribution(item: Dimension, integer: bool) -> BaseDistribution:
+    if item.choices is not None:
+        return CategoricalDistribution(item.choices)
+    assert item.low is not None and item.high is not None
+    if integer:
+        return IntDistribution(int(item.low), int(item.high), log=item.log)
+    return FloatDistribution(float(item.low), float(item.high), log=item.log)
+
+
+def _origin(trial: FrozenTrial | optuna.Trial) -> int:
+    return int(trial.user_attrs.get(_RETRY_OF, trial.number))
+
+
+def _row(number: int, trial: FrozenTrial) -> TrialRow:
+    names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    value = trial.value if trial.value is not None else math.nan
+    if trial.state is TrialState.PRUNED and trial.intermediate_values:
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    return TrialRow(number, dict(trial.params), value, names[trial.state], tuple(trial.user_attrs.get(_ILL, ())))

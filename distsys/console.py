@@ -1,0 +1,77 @@
+"""What a person sees while long work goes on: one line that moves on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_MIN_INTERVAL_S = 0.1
+
+
+class Bar:
+    """Progress of one piece of work: done of total, a note such as the best value, time left."""
+
+    def __init__(self, label: str, total: int, stream: TextIO, *, live: bool) -> None:
+        self._label, self._total, self._stream, self._live = label, total, stream, live
+        self._started, self._drawn, self._first = time.monotonic(), 0.0, None
+
+    _first: int | None
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that ``done`` of the total is done."""
+        if self._first is None:
+            self._first = done
+        now = time.monotonic()
+        if not self._live or (now - self._drawn < _MIN_INTERVAL_S and done < self._total):
+            return
+        self._drawn = now
+        text = f"{self._label} {self._blocks(done)} {done}/{self._total}{self._left(done, now)}  {note}"
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write("\r" + text[:width].ljust(width))
+        self._stream.flush()
+
+    def _blocks(self, done: int) -> str:
+        full = round(16 * done / self._total) if self._total else 16
+        return "[" + "#" * full + "." * (16 - full) + "]"
+
+    def _left(self, done: int, now: float) -> str:
+        new = done - (self._first or 0)
+        if new <= 0 or done >= self._total:
+            return ""
+        seconds = (now - self._started) / new * (self._total - done)
+        return f", {seconds / 60:.0f} min left" if seconds > 90 else f", {seconds:.0f} s left"
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._live:
+            self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self._stream.flush()
+
+
+class Console:
+    """Stages and progress on standard error; results go to standard output by the command itself."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._live = not quiet and self._stream.isatty()
+
+    def say(self, text: str) -> None:
+        """A line that stays, unless the console is quiet."""
+        if not self._quiet:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Bar]:
+        """Progress for the duration of the block."""
+        bar = Bar(label, total, self._stream, live=self._live)
+        bar.update(0)
+        try:
+            yield bar
+        finally:
+            bar.clear()

@@ -1,0 +1,174 @@
+"""One experiment: its config, search space and folder, loaded and tried before anything is written."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distsys.config.layers import Layers, find_config, leaves, read_layers
+from distsys.config.reads import record_reads
+from distsys.config.schema import CoreConfig
+from distsys.config.space import SearchSpace, read_space
+from distsys.config.validate import config_type, dump, fingerprint, validate_layers
+from distsys.domains.protocol import Domain
+from distsys.domains.registry import get_domain
+from distsys.errors import ConfigError, DistsysError, UsageError, did_you_mean
+from distsys.tracking.spool import RunRecord
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything an experiment is asked to do.
+
+    Args:
+        root: the folder of all experiments of this ``--out``.
+    """
+
+    domain: Domain
+    config: CoreConfig
+    space: SearchSpace
+    layers: Layers
+    preset: str | None
+    root: Path
+
+    @property
+    def identity(self) -> str:
+        """Hash of config and search space: the same question has the same answer's folder."""
+        return fingerprint({"config": dump(self.config), "space": self.space.content()})
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.domain.name, *([self.preset] if self.preset else []), self.identity[:8]])
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+    def record(self, tags: dict[str, str]) -> RunRecord:
+        """What trackers know of the experiment as a whole."""
+        return RunRecord("experiment", self.name, None, flat_params(self.config), tags)
+
+
+def flat_params(config: CoreConfig) -> dict[str, Any]:
+    """Every key of ``config`` by dotted path, values that trackers take."""
+    plain = (str, int, float, bool, type(None))
+    return {path: value if isinstance(value, plain) else str(value) for path, value in leaves(dump(config))}
+
+
+def load_experiment(
+    name: str,
+    *,
+    root: Path,
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+    space: Path | None = None,
+    searches: bool = True,
+) -> Experiment:
+    """The experiment that a config (a path or a shipped name) describes.
+
+    Args:
+        space: its search space; the domain's shipped one when absent.
+        searches: False leaves the search space out, for commands that do not search.
+
+    Raises:
+        ConfigError: with every problem of the config, or of the search space.
+    """
+    path = find_config(name)
+    layers = read_layers(path, preset=preset, overrides=overrides)
+    if not isinstance(layers.values.get("domain"), str):
+        raise ConfigError(f"{path}: 'domain' is missing", expected="the name of a domain, see 'distsys domains'")
+    domain = get_domain(layers.values["domain"])
+    config = validate_layers(layers, config_type(domain.config), also=_weight_problems(layers, domain))
+    searched = SearchSpace({}, frozenset())
+    if searches:
+        searched = read_space(space or find_config(domain.name, folder="search_spaces"), config)
+    return Experiment(domain, config, searched, layers, preset, root.absolute())
+
+
+def _weight_problems(layers: Layers, domain: Domain) -> list[DistsysError]:
+    """Each phase names exactly the weights of the domain's terms."""
+    wanted = [term.weight_name for term in domain.terms]
+    problems = []
+    for phase in ("search", "final"):
+        section = layers.values.get(phase)
+        weights = section.get("weights") if isinstance(section, dict) else None
+        if not isinstance(weights, dict):
+            continue
+        for unknown in sorted(set(weights) - set(wanted)):
+            source = layers.sources.get(f"{phase}.weights.{unknown}", "")
+            problems.append(
+                DistsysError(
+                    f"unknown weight '{phase}.weights.{unknown}' ({source})", fix=did_you_mean(unknown, wanted)
+                )
+            )
+        problems += [
+            DistsysError(f"'{phase}.weights.{missing}' is missing", expected="a weight for every term; 0 is one")
+            for missing in wanted
+            if missing not in weights
+        ]
+        problems += _relative_in_search(phase, weights)
+    return problems
+
+
+def _relative_in_search(phase: str, weights: dict[str, Any]) -> list[DistsysError]:
+    relative = [name for name, value in weights.items() if isinstance(value, dict) and "times" in value]
+    if phase == "final":
+        return []
+    return [
+        DistsysError(f"search.weights.{name} uses 'times'", expected="'to': only the final phase can be relative")
+        for name in relative
+    ]
+
+
+def preflight(experiment: Experiment) -> None:
+    """Build data and model, take one step and one validation, and write nothing.
+
+    Raises:
+        DataError: a data file is missing, damaged or mislabelled.
+        ConfigError: a constraint names no metric, or a searched parameter is read by nothing.
+    """
+    from distsys.training.context import FitContext
+    from distsys.training.loop import Run
+    from distsys.training.spec import RunSpec
+    from distsys.training.workers import Workers, pick_device
+
+    config, reads = record_reads(experiment.config)
+    workers = Workers(pick_device(config.device))
+    spec = RunSpec(config, "search")
+    Run(FitContext(spec, experiment.domain, experiment.root / ".nowhere", workers, tracker=None)).rehearse()
+    unread = [path for path in experiment.space.dimensions if path not in reads]
+    if unread:
+        raise ConfigError.collect(
+            "search space",
+            [
+                DistsysError(
+                    f"'{path}' is searched, but nothing reads it",
+                    fix="take it out, or choose the variant that reads it",
+                )
+                for path in unread
+            ],
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The only driver of the experiment in ``folder``.
+
+    Raises:
+        UsageError: another driver holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"another distsys works on {folder}",
+                expected="one driver an experiment",
+                fix="wait for it, or use another --out or --seed",
+            ) from None
+        yield

@@ -1,0 +1,141 @@
+"""The final phase: one configuration trained to the end under the strong weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distsys.console import Bar, Console
+from distsys.domains.protocol import Domain, MetricSpec
+from distsys.errors import Interrupted, StoppedByHealth
+from distsys.tracking.spool import RunRecord, Spool, read_metrics
+from distsys.training.context import FitContext
+from distsys.training.evaluate import Validation
+from distsys.training.loop import fit
+from distsys.training.outcome import Outcome
+from distsys.training.spec import RunSpec
+from distsys.training.workers import Workers, pick_device
+
+if TYPE_CHECKING:
+    from distsys.tracking.mlflow_store import MlflowMirror
+
+_TAIL_S = 0.5
+
+
+def train(
+    spec: RunSpec,
+    domain: Domain,
+    *,
+    folder: Path,
+    record: RunRecord,
+    num_workers: int,
+    through_ray: bool,
+    console: Console,
+    mirror: MlflowMirror | None,
+) -> Outcome:
+    """Train ``spec`` to the end of its budget, or take the outcome that stands in ``folder``.
+
+    Args:
+        through_ray: go through Ray Train even with one worker.
+
+    Raises:
+        StoppedByHealth: no validation was healthy, so nothing may be chosen.
+        Interrupted: a signal came; the state is saved.
+    """
+    outcome = Outcome.read(folder, domain.selection)
+    if outcome is None:
+        spool = Spool.open(folder, record)
+        if mirror is not None:
+            mirror.watch(folder)
+        with console.bar(record.kind, spec.steps) as bar, _ending(spool):
+            if through_ray:
+                _on_workers(spec, folder, record, num_workers, bar, domain.selection)
+            else:
+                _in_process(spec, domain, folder, spool, bar)
+        outcome = Outcome.read(folder, domain.selection)
+        assert outcome is not None, "a run that ended left its outcome"
+    _require_health(outcome)
+    _say(outcome, domain.selection, record.kind, console)
+    return outcome
+
+
+@contextmanager
+def _ending(spool: Spool) -> Iterator[None]:
+    """The run's status for trackers, however it ends."""
+    try:
+        yield
+    except StoppedByHealth as error:
+        spool.finish("stopped", error.found)
+        raise
+    except Interrupted as error:
+        spool.finish("interrupted", error.found)
+        raise
+    except Exception as error:
+        spool.finish("failed", str(error))
+        raise
+    spool.finish("finished")
+
+
+def _in_process(spec: RunSpec, domain: Domain, folder: Path, spool: Spool, bar: Bar) -> None:
+    def show(validation: Validation) -> None:
+        bar.update(validation.step, _note(validation.metrics[domain.selection.name], domain.selection))
+
+    workers = Workers(pick_device(spec.config.device))
+    fit(FitContext(spec, domain, folder, workers, spool, show))
+
+
+def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, num_workers: int, bar: Bar, metric: MetricSpec) -> None:
+    from distsys.cluster.session import ray_session
+    from distsys.cluster.train import fit_on_workers
+
+    with ray_session(), _following(folder, bar, metric):
+        use_gpu = pick_device(spec.config.device).type == "cuda"
+        fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, use_gpu=use_gpu)
+
+
+@contextmanager
+def _following(folder: Path, bar: Bar, metric: MetricSpec) -> Iterator[None]:
+    """The bar moves with the metrics that the workers write."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(_TAIL_S):
+            if lines := read_metrics(folder):
+                bar.update(lines[-1].step, _note(lines[-1].metrics[metric.name], metric))
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _note(value: float, metric: MetricSpec) -> str:
+    return f"{metric.name} {value:.4g} {metric.unit}"
+
+
+def _require_health(outcome: Outcome) -> None:
+    if outcome.selection.best is not None:
+        return
+    seen = outcome.selection.by_loss
+    evidence = "; ".join(seen.ill) if seen else "no validation"
+    raise StoppedByHealth(
+        f"no checkpoint of {outcome.folder.name} is healthy: {evidence}",
+        expected="one validation within every constraint",
+        fix="weaken final.weights, train longer, or choose another trial",
+    )
+
+
+def _say(outcome: Outcome, metric: MetricSpec, label: str, console: Console) -> None:
+    for note in outcome.notes:
+        console.say(f"{label}: {note}")
+    best, by_loss = outcome.selection.best, outcome.selection.by_loss
+    assert best is not None and by_loss is not None
+    console.say(f"{label}: best checkpoint at step {best.step}, validation {_note(best.value, metric)}")
+    if by_loss.step != best.step:
+        console.say(f"{label}: the loss alone would have chosen step {by_loss.step}, {_note(by_loss.value, metric)}")

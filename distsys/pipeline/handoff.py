@@ -1,0 +1,263 @@
+"""The handoff: the search's best, ranked again under the final phase's strong weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from scipy.stats import spearmanr
+
+from distsys.config.validate import with_values
+from distsys.console import Bar, Console
+from distsys.domains.protocol import MetricSpec
+from distsys.errors import StoppedByHealth
+from distsys.pipeline.experiment import Experiment
+from distsys.pipeline.search import SearchResult
+from distsys.tracking.spool import RunRecord
+from distsys.training.outcome import Outcome
+from distsys.training.selection import paired_floor
+from distsys.training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from distsys.cluster.study import TrialRow
+    from distsys.cluster.trials import Assignment, Reading
+    from distsys.tracking.mlflow_store import MlflowMirror
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration in both rankings.
+
+    Args:
+        trial: its number in the search.
+        role: ``best`` or, for the one poor configuration, ``poor``.
+        before: selection metric under the search's weights.
+        after: selection metric under the final weights; NaN when it failed.
+        ill: what the constraints objected to under the final weights.
+    """
+
+    trial: int
+    role: str
+    params: Mapping[str, Any]
+    before: float
+    after: float
+    ill: list[str]
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """Both rankings and what goes on.
+
+    Args:
+        spearman: rank correlation of ``before`` and ``after``, NaN below three candidates.
+        noise_floor: standard error of the winner's lead over the runner-up; a smaller lead is a tie.
+        winner: number of the trial that goes on.
+    """
+
+    candidates: list[Candidate]
+    spearman: float
+    lead: float
+    noise_floor: float
+    winner: int
+
+    @property
+    def chosen(self) -> Candidate:
+        return next(item for item in self.candidates if item.trial == self.winner)
+
+    @property
+    def is_tie(self) -> bool:
+        return abs(self.lead) <= self.noise_floor
+
+    def write(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        os.replace(partial, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The handoff in ``path``, or None when there was none yet."""
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        candidates = [Candidate(**item) for item in content.pop("candidates")]
+        return cls(candidates, **content)
+
+
+def run_handoff(
+    experiment: Experiment, search: SearchResult, *, console: Console, mirror: MlflowMirror | None
+) -> Handoff:
+    """Train each candidate for a slice of the final budget under the final weights, and choose.
+
+    Raises:
+        StoppedByHealth: no candidate stays healthy under the final weights.
+    """
+    path = experiment.folder / "handoff.json"
+    if done := Handoff.read(path):
+        return done
+    source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), mirror)
+    if source.waiting:
+        _run(experiment, source, console)
+    handoff = _rank(experiment, source)
+    handoff.write(path)
+    _say(handoff, experiment.domain.selection, console)
+    return handoff
+
+
+def _run(experiment: Experiment, source: _CandidateSource, console: Console) -> None:
+    from distsys.cluster.session import ray_session
+    from distsys.cluster.trials import run_trials
+
+    config, count = experiment.config, len(source.waiting)
+    console.say(f"handoff: {count} candidates, {source.steps} steps each, strong weights")
+    with console.bar("handoff", count) as bar, ray_session():
+        source.bar = bar
+        run_trials(
+            source,
+            limit=count,
+            wanted=config.search.concurrent_trials,
+            cpus=config.cpu_threads,
+            use_gpu=config.device == "cuda",
+        )
+
+
+def _chosen(search: SearchResult, top_k: int) -> list[tuple[TrialRow, str]]:
+    """The best ``top_k`` healthy trials and one poor one, which shows that the ranking still tells."""
+    ranked = search.ranked()
+    best = [row for row in ranked if not row.ill][:top_k]
+    rest = [row for row in ranked if row not in best]
+    return [(row, "best") for row in best] + [(row, "poor") for row in rest[-1:]]
+
+
+@dataclass
+class _CandidateSource:
+    """Hands out the candidates that have no outcome yet."""
+
+    experiment: Experiment
+    chosen: list[tuple[TrialRow, str]]
+    mirror: MlflowMirror | None
+    bar: Bar | None = None
+    failures: dict[int, str] = field(default_factory=dict)
+    _ended: int = 0
+
+    def __post_init__(self) -> None:
+        self.specs = {row.number: self._spec(row) for row, _ in self.chosen}
+        self.waiting = [number for number in self.specs if self.outcome(number) is None]
+        self._queue = list(self.waiting)
+
+    @property
+    def steps(self) -> int:
+        return next(iter(self.specs.values())).steps
+
+    def _spec(self, row: TrialRow) -> RunSpec:
+        config = with_values(self.experiment.config, row.params)
+        return RunSpec(config, "final", share=self.experiment.config.handoff.budget_share)
+
+    def folder(self, number: int) -> Path:
+        return self.experiment.folder / "handoff" / f"{number:04d}-{self.specs[number].identity[:8]}"
+
+    def outcome(self, number: int) -> Outcome | None:
+        return Outcome.read(self.folder(number), self.experiment.domain.selection)
+
+    def next(self) -> Assignment | None:
+        """The next candidate."""
+        from distsys.cluster.trials import Assignment
+
+        if not self._queue:
+            return None
+        number = self._queue.pop(0)
+        params = next(row.params for row, _ in self.chosen if row.number == number)
+        tags = {"distsys.trial": str(number), "distsys.phase": "final"}
+        record = RunRecord("handoff", f"handoff-{number:04d}", str(self.experiment.folder), dict(params), tags)
+        return Assignment(number, self.specs[number].content(), self.folder(number), record)
+
+    def report(self, key: int, reading: Reading) -> bool:
+        """Candidates are never pruned: the ranking needs them all."""
+        self._watch(key)
+        return False
+
+    def complete(self, key: int) -> None:
+        self._watch(key)
+        self._show()
+
+    def fail(self, key: int, reason: str) -> None:
+        self.failures[key] = reason
+        self._watch(key)
+        self._show()
+
+    def _watch(self, key: int) -> None:
+        if self.mirror is not None:
+            self.mirror.watch(self.folder(key))
+
+    def _show(self) -> None:
+        self._ended += 1
+        if self.bar is not None:
+            self.bar.update(self._ended)
+
+
+def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
+    metric = experiment.domain.selection
+    candidates = [_candidate(row, role, source) for row, role in source.chosen]
+    sign = -1.0 if metric.direction == "max" else 1.0
+    healthy = sorted((item for item in candidates if not item.ill), key=lambda item: sign * item.after)
+    if not healthy:
+        raise StoppedByHealth(
+            f"no candidate stays healthy under the final weights: {'; '.join(candidates[0].ill)}",
+            expected="one candidate within every constraint",
+            fix="bring final.weights nearer to search.weights, or raise handoff.budget_share",
+        )
+    lead, floor = _lead(healthy, source)
+    return Handoff(candidates, _spearman(candidates), lead, floor, _winner(healthy, source).trial)
+
+
+def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
+    outcome = source.outcome(row.number)
+    choice = outcome and outcome.choice
+    if choice is None:
+        reason = source.failures.get(row.number, "it left no validation")
+        return Candidate(row.number, role, dict(row.params), row.value, math.nan, [reason])
+    return Candidate(row.number, role, dict(row.params), row.value, choice.value, list(choice.ill))
+
+
+def _items(number: int, source: _CandidateSource) -> list[float]:
+    outcome = source.outcome(number)
+    return list(outcome.choice.items) if outcome and outcome.choice else []
+
+
+def _winner(healthy: list[Candidate], source: _CandidateSource) -> Candidate:
+    """The best; among those it does not clearly beat, the one that the search ranked first."""
+    best = healthy[0]
+    order = [row.number for row, _ in source.chosen]
+    ties = [
+        item
+        for item in healthy
+        if abs(item.after - best.after) <= paired_floor(_items(best.trial, source), _items(item.trial, source))
+    ]
+    return min(ties, key=lambda item: order.index(item.trial))
+
+
+def _lead(healthy: list[Candidate], source: _CandidateSource) -> tuple[float, float]:
+    if len(healthy) < 2:
+        return math.nan, math.nan
+    first, second = healthy[:2]
+    return abs(first.after - second.after), paired_floor(_items(first.trial, source), _items(second.trial, source))
+
+
+def _spearman(candidates: list[Candidate]) -> float:
+    pairs = [(item.before, item.after) for item in candidates if math.isfinite(item.after)]
+    if len(pairs) < 3 or any(len({pair[side] for pair in pairs}) < 2 for side in (0, 1)):
+        return math.nan
+    return float(spearmanr([pair[0] for pair in pairs], [pair[1] for pair in pairs]).statistic)
+
+
+def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
+    chosen = handoff.chosen
+    tie = " (a tie, within the noise floor)" if handoff.is_tie else ""
+    console.say(
+        f"handoff: trial {chosen.trial} goes on, {metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}; "
+        f"lead {handoff.lead:.2g}, noise floor {handoff.noise_floor:.2g}{tie}; Spearman {handoff.spearman:.2f}"
+    )

@@ -1,0 +1,203 @@
+"""The report of an experiment: what was chosen, why, and what it is worth beside the baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distsys.pipeline.experiment import Experiment
+from distsys.pipeline.handoff import Handoff
+from distsys.pipeline.search import SearchResult
+from distsys.report.figures import learning_curves, rank_change, searched_values
+from distsys.report.page import Page, png_of
+from distsys.report.table import text_table
+from distsys.tracking.spool import Spool, read_metrics, read_record
+from distsys.training.assess import Assessment, figures_of
+from distsys.training.outcome import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 6
+"""Metric columns of a table on a terminal; the report holds all."""
+
+
+def assessment_table(found: Assessment, *, columns: int = _COLUMNS) -> tuple[list[str], list[list[object]]]:
+    """The model and every baseline by metric, the selection metric first."""
+    shared = [name for name in found.metrics if any(name in row for row in found.baselines.values())]
+    names = [found.selection, *(name for name in shared if name != found.selection)][:columns]
+    rows: list[list[object]] = [["model", *(found.metrics[name] for name in names)]]
+    rows += [[label, *(row.get(name, math.nan) for name in names)] for label, row in found.baselines.items()]
+    return ["", *names], rows
+
+
+def assessment_text(found: Assessment) -> str:
+    """What ``distsys evaluate`` prints: all metrics, constraints and baseline rows."""
+    headers, rows = assessment_table(found, columns=3)
+    metrics = text_table(
+        ["metric (test set)", "value"], [[name, value] for name, value in sorted(found.metrics.items())]
+    )
+    held = [
+        [name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()
+    ]
+    constraints = text_table(["constraint", "band", "value", "holds"], held)
+    return "\n\n".join([text_table(headers, rows), metrics, constraints, verdict_line(found)])
+
+
+def verdict_line(found: Assessment) -> str:
+    """One sentence: the model's value, its noise floor, and the baselines that beat it."""
+    value = f"{found.selection} {found.value:.4g} {found.unit} (standard error {found.noise_floor:.2g})"
+    if found.ill:
+        return f"SICK, not to be used: {'; '.join(found.ill)}; {value}"
+    better = found.beaten_by()
+    beaten = f"; beaten by: {', '.join(better)}" if better else "; better than every baseline"
+    return f"healthy, {value}{beaten if found.baselines else ''}"
+
+
+def write_report(
+    experiment: Experiment, search: SearchResult, handoff: Handoff, final: Outcome, found: Assessment
+) -> Path:
+    """Write ``report.html`` into the experiment's folder and its figures into the final run."""
+    page = Page(f"{experiment.domain.title}", f"experiment {experiment.name}, seed {experiment.config.seed}")
+    page.text(verdict_line(found), mood="bad" if found.ill else "good")
+    _final_section(page, found)
+    figures = dict(figures_of(Path(found.checkpoint)))
+    for title, figure in figures.items():
+        page.figure(title, figure)
+    _training_section(page, experiment, final)
+    _handoff_section(page, experiment, handoff)
+    _search_section(page, experiment, search)
+    _provenance_section(page, found)
+    _keep_figures(final.folder, figures)
+    return page.write(experiment.folder / "report.html")
+
+
+def _final_section(page: Page, found: Assessment) -> None:
+    page.heading("The final model beside the baselines (test set)")
+    headers, rows = assessment_table(found, columns=12)
+    page.table(headers, rows, mark=0)
+    page.table(
+        ["constraint", "band", "value", "holds"],
+        [[name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()],
+    )
+    shown = set(headers)
+    page.table(
+        ["other metrics", "value"],
+        [[name, value] for name, value in sorted(found.metrics.items()) if name not in shown],
+    )
+
+
+def _training_section(page: Page, experiment: Experiment, final: Outcome) -> None:
+    metric = experiment.domain.selection
+    best, by_loss = final.selection.best, final.selection.by_loss
+    assert best is not None and by_loss is not None
+    page.heading("Final training")
+    page.text(f"Chosen: step {best.step}, validation {metric.name} {best.value:.4g} {metric.unit}.")
+    page.text(
+        f"The loss alone would have chosen step {by_loss.step}: {metric.name} {by_loss.value:.4g} {metric.unit}"
+        f"{', which is sick: ' + '; '.join(by_loss.ill) if by_loss.ill else ''}."
+    )
+    lines = read_metrics(final.folder)
+    names = [metric.name, "loss", *(item.metric for item in experiment.domain.constraints)]
+    terms = [
+        name
+        for term in experiment.domain.terms
+        for name in (f"term/{term.name}", term.weight_name, f"gradient_share/{term.name}")
+    ]
+    curves = {name: [line.metrics.get(name, math.nan) for line in lines] for name in [*dict.fromkeys(names), *terms]}
+    page.figure("Learning curves", learning_curves([line.step for line in lines], curves, best_step=best.step))
+    last = lines[-1].metrics
+    page.table(
+        ["term", "unit", "raw value", "weight", "gradient share"],
+        [
+            [
+                term.name,
+                term.unit,
+                last[f"term/{term.name}"],
+                last[term.weight_name],
+                last[f"gradient_share/{term.name}"],
+            ]
+            for term in experiment.domain.terms
+        ],
+    )
+
+
+def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> None:
+    metric = experiment.domain.selection
+    page.heading("Handoff: ranked again under the strong weights")
+    tie = "a tie" if handoff.is_tie else "more than the noise floor"
+    page.text(
+        f"Trial {handoff.winner} goes on. Lead over the runner-up {handoff.lead:.3g} {metric.unit}, noise floor "
+        f"{handoff.noise_floor:.3g} {metric.unit} ({tie}). Spearman correlation of both rankings {handoff.spearman:.2f}."
+    )
+    rows = [
+        [f"trial {item.trial}", item.role, item.before, item.after, "; ".join(item.ill) or "healthy"]
+        for item in handoff.candidates
+    ]
+    winner = next(index for index, item in enumerate(handoff.candidates) if item.trial == handoff.winner)
+    page.table(["candidate", "role", f"search, {metric.unit}", f"handoff, {metric.unit}", "health"], rows, mark=winner)
+    page.figure(
+        "Rank before and after",
+        rank_change(
+            [f"trial {item.trial}" for item in handoff.candidates],
+            [item.before for item in handoff.candidates],
+            [item.after for item in handoff.candidates],
+            label=f"{metric.name}, {metric.unit}",
+            winner=winner,
+        ),
+    )
+
+
+def _search_section(page: Page, experiment: Experiment, search: SearchResult) -> None:
+    metric = experiment.domain.selection
+    page.heading("Search")
+    names = sorted({name for row in search.rows for name in row.params})
+    rows = [
+        [
+            f"trial {row.number}",
+            row.state,
+            row.value,
+            *(row.params.get(name) for name in names),
+            "; ".join(row.ill) or "healthy",
+        ]
+        for row in search.rows
+    ]
+    page.table(["trial", "state", f"{metric.name}, {metric.unit}", *names, "health"], rows)
+    complete = [row for row in search.rows if row.state == "complete"]
+    if names and complete:
+        params = {name: [row.params[name] for row in complete] for name in names}
+        values = [row.value for row in complete]
+        page.figure(
+            "Searched parameters",
+            searched_values(params, values, label=metric.name, sick=[bool(row.ill) for row in complete]),
+        )
+
+
+def _provenance_section(page: Page, found: Assessment) -> None:
+    page.heading("Where it comes from")
+    page.table(
+        ["", ""],
+        [["checkpoint", found.checkpoint], ["step", found.step], *([key, value] for key, value in found.data.items())],
+    )
+
+
+def _keep_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
+    """The same figures as files, which trackers show beside the run."""
+    spool = Spool.open(folder, read_record(folder))
+    for title, figure in figures.items():
+        spool.artifact(f"figures/{title.lower().replace(' ', '_')}.png").write_bytes(png_of(figure))
+
+
+def final_lines(found: Assessment, report: Path, out: Path) -> Sequence[str]:
+    """What ``distsys run`` ends with."""
+    headers, rows = assessment_table(found, columns=3)
+    return [
+        text_table(headers, rows),
+        "",
+        verdict_line(found),
+        f"checkpoint: {found.checkpoint}",
+        f"report:     {report}",
+        f"compare:    distsys ui --out {out}",
+    ]

@@ -1,0 +1,216 @@
+"""The search phase: many short trials under conservative weights, chosen by the selection metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from distsys.config.validate import with_values
+from distsys.console import Bar, Console
+from distsys.domains.protocol import MetricSpec
+from distsys.errors import ConfigError, StoppedByHealth
+from distsys.health.verdict import Constraint
+from distsys.pipeline.experiment import Experiment
+from distsys.tracking.spool import RunRecord
+from distsys.training.outcome import Outcome
+from distsys.training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from distsys.cluster.study import Study, TrialRow
+    from distsys.cluster.trials import Assignment, Reading
+    from distsys.tracking.mlflow_store import MlflowMirror
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Every trial of the search, ranked.
+
+    Args:
+        rows: all ended trials, in the order asked.
+    """
+
+    rows: list[TrialRow]
+    metric: MetricSpec
+
+    def ranked(self) -> list[TrialRow]:
+        """Completed trials, healthy ones first, each group from best to worst."""
+        sign = -1.0 if self.metric.direction == "max" else 1.0
+        complete = [row for row in self.rows if row.state == "complete"]
+        return sorted(complete, key=lambda row: (bool(row.ill), sign * row.value))
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The best healthy trial."""
+        first = next(iter(self.ranked()), None)
+        return first if first and not first.ill else None
+
+
+def open_study(experiment: Experiment) -> Study:
+    """The experiment's study on disk, made when it is not there."""
+    from distsys.cluster.study import RungPruner, Study
+
+    search = experiment.config.search
+    pruner = search.reduction_factor and RungPruner(
+        first_step=search.eval_every_steps, reduction_factor=search.reduction_factor, spec=experiment.domain.selection
+    )
+    return Study(
+        experiment.folder / "study.log",
+        space=experiment.space,
+        spec=experiment.domain.selection,
+        seed=experiment.config.seed,
+        num_trials=search.trials,
+        startup_trials=search.startup_trials,
+        pruner=pruner or None,
+    )
+
+
+def read_search(experiment: Experiment) -> SearchResult:
+    """What the study on disk holds."""
+    return SearchResult(open_study(experiment).rows(), experiment.domain.selection)
+
+
+def run_search(experiment: Experiment, *, console: Console, mirror: MlflowMirror | None) -> SearchResult:
+    """Run the trials that are still missing and return all of them.
+
+    Raises:
+        StoppedByHealth: no trial ended healthy; nothing may be crowned.
+    """
+    study = open_study(experiment)
+    known = len(study.rows())
+    if study.remaining > 0:
+        _run_missing(experiment, study, known, console, mirror)
+    result = SearchResult(study.rows(), experiment.domain.selection)
+    _say(result, known, console)
+    if result.best is None:
+        raise StoppedByHealth(
+            f"none of {len(result.rows)} trials ended healthy: {_complaints(result)}",
+            expected="one trial within every constraint",
+            fix="widen the search space, raise search.steps, or mend what the complaints name",
+        )
+    return result
+
+
+def _run_missing(
+    experiment: Experiment, study: Study, known: int, console: Console, mirror: MlflowMirror | None
+) -> None:
+    from distsys.cluster.session import ray_session
+    from distsys.cluster.trials import run_trials
+
+    config = experiment.config
+    console.say(
+        f"search: {study.remaining} of {config.search.trials} trials, {config.search.steps} steps each, conservative weights"
+    )
+    with console.bar("search", config.search.trials) as bar, ray_session():
+        bar.update(known)
+        source = StudySource(experiment, study, bar, mirror)
+        run_trials(
+            source,
+            limit=study.remaining,
+            wanted=config.search.concurrent_trials,
+            cpus=config.cpu_threads,
+            use_gpu=config.device == "cuda",
+        )
+
+
+@dataclass
+class StudySource:
+    """Feeds the study's questions to the trial processes, and their answers back."""
+
+    experiment: Experiment
+    study: Study
+    bar: Bar
+    mirror: MlflowMirror | None
+    _folders: dict[int, Path] = field(default_factory=dict)
+    _pruned: set[int] = field(default_factory=set)
+
+    def next(self) -> Assignment | None:
+        """The next trial, or None when all were asked for."""
+        from distsys.cluster.trials import Assignment
+
+        while self.study.remaining > 0:
+            number, params = self.study.ask()
+            try:
+                spec = RunSpec(with_values(self.experiment.config, params), "search")
+            except (ValidationError, ConfigError) as error:
+                self.study.fail(number, f"parameters refused: {error}")
+                continue
+            folder = self.experiment.folder / "trials" / f"{number:04d}-{spec.identity[:8]}"
+            self._folders[number] = folder
+            return Assignment(number, spec.content(), folder, trial_record(self.experiment, number, params))
+        return None
+
+    def report(self, key: int, reading: Reading) -> bool:
+        """A validation; True when the trial is clearly behind."""
+        self._watch(key)
+        stop = self.study.report(key, step=reading.step, value=reading.value, noise_floor=reading.noise_floor)
+        if stop:
+            self._pruned.add(key)
+            self.study.prune(key, ill=reading.ill)
+        return stop
+
+    def complete(self, key: int) -> None:
+        """The trial ended by itself, or was pruned before."""
+        self._watch(key)
+        if key not in self._pruned:
+            self._tell(key)
+        self._show()
+
+    def fail(self, key: int, reason: str) -> None:
+        """The trial ended without a result."""
+        self._watch(key)
+        self.study.fail(key, reason)
+        self._show()
+
+    def _tell(self, key: int) -> None:
+        outcome = Outcome.read(self._folders[key], self.experiment.domain.selection)
+        choice = outcome and outcome.choice
+        if choice is None:
+            self.study.fail(key, "it left no validation")
+            return
+        constraints = self.experiment.domain.constraints
+        self.study.complete(
+            key, value=choice.value, violations=_violations(constraints, choice.metrics), ill=choice.ill
+        )
+
+    def _watch(self, key: int) -> None:
+        if self.mirror is not None:
+            self.mirror.watch(self._folders[key])
+
+    def _show(self) -> None:
+        result = SearchResult(self.study.rows(), self.experiment.domain.selection)
+        best = result.best
+        note = f"best {best.value:.4g} {result.metric.unit} (trial {best.number})" if best else "none healthy yet"
+        self.bar.update(len(result.rows), note)
+
+
+def trial_record(experiment: Experiment, number: int, params: Mapping[str, Any]) -> RunRecord:
+    """What trackers know of a trial: what was searched, and its place."""
+    tags = {"distsys.trial": str(number), "distsys.phase": "search"}
+    return RunRecord("trial", f"trial-{number:04d}", str(experiment.folder), dict(params), tags)
+
+
+def _violations(constraints: tuple[Constraint, ...], metrics: Mapping[str, float]) -> dict[str, float]:
+    return {item.metric: item.violation(metrics[item.metric]) for item in constraints}
+
+
+def _complaints(result: SearchResult) -> str:
+    counts: dict[str, int] = {}
+    for row in result.rows:
+        for text in row.ill:
+            counts[text] = counts.get(text, 0) + 1
+    worst = sorted(counts.items(), key=lambda item: -item[1])[:3]
+    return "; ".join(f"{text} ({count} x)" for text, count in worst) or "no complaint was recorded"
+
+
+def _say(result: SearchResult, known: int, console: Console) -> None:
+    states = [row.state for row in result.rows]
+    counts = ", ".join(f"{states.count(name)} {name}" for name in ("complete", "pruned", "failed") if name in states)
+    ill = sum(1 for row in result.ranked() if row.ill)
+    best = result.best
+    value = f"; best {result.metric.name} {best.value:.4g} {result.metric.unit} (trial {best.number})" if best else ""
+    before = f", {known} from before" if known else ""
+    console.say(f"search: {counts}{before}{f', {ill} refused as sick' if ill else ''}{value}")

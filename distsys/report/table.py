@@ -1,0 +1,31 @@
+"""Text tables that fit a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_WIDTH = 80
+
+
+def number(value: object) -> str:
+    """Four significant digits, a dash for what is absent or not a number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def text_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = _WIDTH) -> str:
+    """Left-aligned first column, right-aligned others; a first column that is too long is cut."""
+    cells = [[number(value) for value in row] for row in rows]
+    widths = [max(len(row[column]) for row in [list(headers), *cells]) for column in range(len(headers))]
+    spare = width - sum(widths) - 2 * (len(widths) - 1)
+    widths[0] = max(8, widths[0] + min(0, spare))
+    lines = [_line(headers, widths), "  ".join("-" * size for size in widths)]
+    return "\n".join([*lines, *(_line(row, widths) for row in cells)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = cells[0] if len(cells[0]) <= widths[0] else cells[0][: widths[0] - 3] + "..."
+    rest = [cell.rjust(size) for cell, size in zip(cells[1:], widths[1:], strict=True)]
+    return "  ".join([first.ljust(widths[0]), *rest]).rstrip()

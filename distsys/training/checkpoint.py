@@ -1,0 +1,170 @@
+"""Checkpoints: directories that appear whole or not at all, hashed, and loaded without running code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distsys.errors import CheckpointError
+
+FORMAT = 1
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint in memory.
+
+    Args:
+        path: its directory.
+        meta: step, config, phase, health stamp, selection state, text statistics.
+        model: weights of the model that was evaluated (the averaged ones where averaging is on).
+        statistics: what the model remembers of its training data.
+    """
+
+    path: Path
+    meta: Mapping[str, Any]
+    model: Mapping[str, torch.Tensor]
+    statistics: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.meta["step"])
+
+    def training_state(self) -> Mapping[str, Any]:
+        """Raw weights, optimiser and scheduler, as needed to go on."""
+        return _load_tensors(self.path / "training.pt")
+
+
+def directory_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of ``step`` stands below a run's ``folder``."""
+    return folder / "checkpoints" / f"step-{step:08d}"
+
+
+def save(
+    folder: Path,
+    *,
+    meta: Mapping[str, Any],
+    model: Mapping[str, torch.Tensor],
+    training: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+) -> Path:
+    """Write a checkpoint below ``folder`` and return its directory.
+
+    Raises:
+        CheckpointError: the disk refuses; nothing half-written is left under the final name.
+    """
+    target = directory_of(folder, meta["step"])
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _write(partial / "model.pt", {"model": dict(model), "statistics": dict(statistics)})
+        _write(partial / "training.pt", dict(training))
+        _write_json(partial / "meta.json", {"format": FORMAT, **meta})
+        _write_json(partial / _MANIFEST, {path.name: _sha256(path) for path in sorted(partial.iterdir())})
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"{target}: cannot be written ({error.strerror})",
+            fix="free space or choose another --out, then repeat the command",
+        ) from error
+    return target
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint in directory ``path``, every file checked against its hash.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another format.
+    """
+    _verify(path)
+    meta = json.loads((path / "meta.json").read_text())
+    if meta.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {meta.get('format')}", expected=f"format {FORMAT}")
+    content = _load_tensors(path / "model.pt")
+    return Checkpoint(path, meta, content["model"], content["statistics"])
+
+
+def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest intact checkpoint below a run's ``folder``, and what was wrong with newer ones.
+
+    Raises:
+        CheckpointError: there are checkpoints and none is intact; a run never restarts silently.
+    """
+    complaints: list[str] = []
+    found = sorted((folder / "checkpoints").glob("step-*"), reverse=True)
+    for path in found:
+        try:
+            return load(path), complaints
+        except CheckpointError as error:
+            complaints.append(error.found)
+    if found:
+        raise CheckpointError(
+            f"no intact checkpoint in {folder / 'checkpoints'}: {'; '.join(complaints)}",
+            expected="at least one that matches its manifest",
+            fix=f"delete {folder} to start this run again",
+        )
+    return None, complaints
+
+
+def keep_only(folder: Path, steps: Iterable[int]) -> None:
+    """Delete every checkpoint of a run but those of ``steps``."""
+    wanted = {directory_of(folder, step) for step in steps}
+    for path in (folder / "checkpoints").glob("step-*"):
+        if path not in wanted:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _verify(path: Path) -> None:
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: no readable {_MANIFEST}", expected="a checkpoint directory") from error
+    for name, expected in manifest.items():
+        file = path / name
+        if not file.is_file() or _sha256(file) != expected:
+            raise CheckpointError(f"{file}: does not match its hash", expected=f"sha256 {expected[:12]}...")
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with path.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _load_tensors(path: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,137 @@
+"""Validation on a frozen set: the same numbers to the bit each time, all random states left alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distsys.domains.protocol import Domain, EvalSet, Evaluation
+from distsys.errors import ConfigError, did_you_mean
+from distsys.health.verdict import Constraint, judge_constraints
+from distsys.training.objective import Objective
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation found.
+
+    Args:
+        step: optimiser steps done.
+        loss: weighted objective on the validation set.
+        metrics: the domain's metrics.
+        terms: each loss term, raw, on the validation set.
+        weights: ``lambda_<term>`` in force.
+        gradient_shares: each term's share of the gradient norm on the last training batch.
+        items: the selection metric of each item.
+        ill: what the constraints object to, in words; empty when healthy.
+        extra: learning rate, gradient norm, speed and the like.
+    """
+
+    step: int
+    loss: float
+    metrics: Mapping[str, float]
+    terms: Mapping[str, float]
+    weights: Mapping[str, float]
+    gradient_shares: Mapping[str, float]
+    items: Sequence[float]
+    ill: Sequence[str]
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        return not self.ill
+
+    def flat(self) -> dict[str, float]:
+        """Everything under the names that trackers use."""
+        terms = {f"term/{name}": value for name, value in self.terms.items()}
+        shares = {f"gradient_share/{name}": value for name, value in self.gradient_shares.items()}
+        return {**self.metrics, **self.weights, **terms, **shares, **self.extra, "loss": self.loss}
+
+
+@contextmanager
+def undisturbed(model: nn.Module, *, seed: int) -> Iterator[None]:
+    """Evaluation mode without gradients from a fixed seed; modes and random states are put back."""
+    was_training = model.training
+    states: tuple[Any, Any] = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(seed)
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(was_training)
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def evaluate(domain: Domain, model: nn.Module, data: EvalSet, *, constraints: Sequence[Constraint]) -> Evaluation:
+    """The domain's metrics of ``model`` on ``data``.
+
+    Raises:
+        ConfigError: a metric that selects or constrains is not among them.
+    """
+    with undisturbed(model, seed=0):
+        result = domain.evaluate(model, data)
+    for metric in (domain.selection.name, *(item.metric for item in constraints)):
+        if metric not in result.metrics:
+            raise ConfigError(
+                f"'{metric}' is not a metric of '{domain.name}'",
+                expected="a metric that its evaluation yields",
+                fix=did_you_mean(metric, result.metrics),
+            )
+    return result
+
+
+def mean_terms(domain: Domain, model: nn.Module, data: EvalSet, *, seed: int) -> dict[str, Tensor]:
+    """Each loss term on ``data``, weighted by the items of its batches."""
+    device = next(model.parameters()).device
+    sums: dict[str, Tensor] = {}
+    count = 0
+    with undisturbed(model, seed=seed):
+        generator = torch.Generator(device=device).manual_seed(seed)
+        for batch in data.batches:
+            items = len(next(iter(batch.values())))
+            for name, value in domain.loss_terms(model, batch, generator=generator).items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value.float() * items
+            count += items
+    return {name: value / count for name, value in sums.items()}
+
+
+def judged(evaluation: Evaluation, constraints: Sequence[Constraint], *, step: int) -> list[str]:
+    """What the constraints object to, in words."""
+    verdicts = judge_constraints(constraints, evaluation.metrics, step=step)
+    return [verdict.evidence for verdict in verdicts if verdict.status == "stop"]
+
+
+def validate(
+    domain: Domain,
+    model: nn.Module,
+    data: EvalSet,
+    *,
+    objective: Objective,
+    constraints: Sequence[Constraint],
+    step: int,
+    progress: float,
+) -> Validation:
+    """Metrics, terms and constraints of ``model`` at one moment of a run."""
+    evaluation = evaluate(domain, model, data, constraints=constraints)
+    terms = mean_terms(domain, model, data, seed=0)
+    return Validation(
+        step=step,
+        loss=float(objective.total(terms, progress)),
+        metrics=dict(evaluation.metrics),
+        terms={name: float(value) for name, value in terms.items()},
+        weights=objective.weights(progress),
+        gradient_shares={},
+        items=[float(value) for value in evaluation.items],
+        ill=judged(evaluation, constraints, step=step),
+        extra={"noise_floor": evaluation.noise_floor()},
+    )

@@ -1,0 +1,186 @@
+"""The training loop: plain PyTorch, the same alone, in a trial, and on the workers of Ray Train."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from distsys.config.validate import dump, fingerprint
+from distsys.domains.protocol import Batch, DataBundle, Domain, effective_constraints, to_device
+from distsys.errors import Interrupted
+from distsys.training import checkpoint
+from distsys.training.context import FitContext
+from distsys.training.evaluate import Validation, validate
+from distsys.training.interrupt import pending_signal, signals_noted
+from distsys.training.objective import Objective
+from distsys.training.outcome import Outcome
+from distsys.training.selection import Selection
+from distsys.training.spec import RunSpec
+from distsys.training.step import Stepper
+
+_SEARCH_CHECKPOINT_S = 15.0
+"""A trial is saved this often: shorter ones lose less by starting again than by writing."""
+
+
+def fit(context: FitContext) -> Outcome:
+    """Train to the end of the budget and return what was chosen, which also stands in the folder.
+
+    Raises:
+        Interrupted: a signal came; the state is saved.
+        StoppedByHealth: going on is pointless.
+    """
+    run = Run(context)
+    with signals_noted():
+        for validation in run.validations():
+            context.report(validation)
+    return run.finish()
+
+
+class Run:
+    """One run in progress: built from its context, resumed from its folder."""
+
+    def __init__(self, context: FitContext) -> None:
+        self._context = context
+        self._spec, self._domain, self._workers = context.spec, context.domain, context.workers
+        config = self._spec.config
+        torch.set_num_threads(config.cpu_threads)
+        self.data = cached_data(self._domain, self._spec)
+        self._validation_set = self.data.validation.to(self._workers.device)
+        torch.manual_seed(config.seed)
+        model = self._domain.build_model(config, self.data.statistics).to(self._workers.device)
+        self._objective = Objective(self._domain.terms, self._spec.weights())
+        self._stepper = Stepper(
+            self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers
+        )
+        self._constraints = effective_constraints(self._domain, config.constraints)
+        self.selection = Selection(self._domain.selection)
+        self.step = 0
+        self.notes: list[str] = []
+        self._saved_at = time.monotonic()
+        self._previous_step: int | None = None
+        self._resume()
+
+    def validations(self) -> Iterator[Validation]:
+        """Train, and yield each validation after its metrics and checkpoint are safe."""
+        started, began = time.perf_counter(), self.step
+        while self.step < self._spec.steps:
+            batch = self._train_one()
+            if self._is_due():
+                speed = (self.step - began) / (time.perf_counter() - started)
+                yield self._validate(batch, speed)
+                started, began = time.perf_counter(), self.step
+            elif (number := pending_signal()) is not None:
+                self._save()
+                raise Interrupted(number, saved=f"state of step {self.step} is saved in {self._context.folder}")
+
+    def rehearse(self) -> Validation:
+        """One training step and one validation, with nothing written: what is broken shows at once."""
+        return self._look(self._train_one(), steps_per_s=0.0)
+
+    def finish(self) -> Outcome:
+        """What was chosen; the first worker writes it to the run's folder."""
+        outcome = Outcome(self._context.folder, self._spec.content(), self.selection, tuple(self.notes))
+        if self._workers.is_first:
+            outcome.write()
+        return outcome
+
+    def _is_due(self) -> bool:
+        return self.step % self._spec.eval_every_steps == 0 or self.step == self._spec.steps
+
+    def _train_one(self) -> Batch:
+        size = self._spec.config.batch_size
+        progress = self.step / self._spec.steps
+        indices = self._workers.share_of(self.step * size, size)
+        batch = to_device(self.data.train.batch(indices, progress=progress), self._workers.device)
+        self._stepper.step(batch, progress=progress, seed=self._step_seed())
+        self.step += 1
+        return batch
+
+    def _step_seed(self) -> int:
+        """A seed of its own for every step and worker (a 64-bit mix of odd constants, Steele et al. 2014)."""
+        mixed = self._spec.config.seed * 0x9E3779B97F4A7C15 + self.step * 0xBF58476D1CE4E5B9 + self._workers.rank
+        return int(mixed * 0x94D049BB133111EB % 2**63)
+
+    def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
+        validation = self._workers.from_first(self._look(batch, steps_per_s) if self._workers.is_first else None)
+        self.selection.update(validation)
+        if self._context.tracker is not None:
+            self._context.tracker.log(validation.flat(), step=self.step)
+        if self._should_save(validation):
+            self._save()
+        return validation
+
+    def _look(self, batch: Batch, steps_per_s: float) -> Validation:
+        progress = self.step / self._spec.steps
+        shares = self._stepper.gradient_shares(batch, progress=progress, seed=self._step_seed())
+        found = validate(
+            self._domain,
+            self._stepper.evaluated,
+            self._validation_set,
+            objective=self._objective,
+            constraints=self._constraints,
+            step=self.step,
+            progress=progress,
+        )
+        extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
+        return replace(found, gradient_shares=shares, extra=extra)
+
+    def _should_save(self, validation: Validation) -> bool:
+        if self._spec.phase == "final" and self._spec.share == 1.0:
+            return True
+        return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        if not self._workers.is_first:
+            return
+        checkpoint.save(
+            self._context.folder,
+            meta=self._meta(),
+            model=self._stepper.evaluated.state_dict(),
+            training=self._stepper.state(),
+            statistics=self.data.statistics,
+        )
+        best = self.selection.best.step if self.selection.best else None
+        kept = {self.step, self._previous_step, best, self.selection.last_healthy_step}
+        checkpoint.keep_only(self._context.folder, [step for step in kept if step is not None])
+        self._previous_step = self.step
+
+    def _meta(self) -> dict[str, Any]:
+        healthy = self.selection.last_healthy_step == self.step
+        return {
+            "step": self.step,
+            **self._spec.content(),
+            "identity": self._spec.identity,
+            "health": "ok" if healthy else "not shown healthy at this step",
+            "selection": self.selection.state(),
+        }
+
+    def _resume(self) -> None:
+        found, complaints = checkpoint.latest(self._context.folder)
+        self.notes += [f"skipped a damaged checkpoint: {text}" for text in complaints]
+        if found is None:
+            return
+        assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
+        self._stepper.load(found.training_state())
+        self.selection.load(found.meta["selection"])
+        self.step = self._previous_step = found.step
+        self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
+
+
+_bundles: dict[str, DataBundle] = {}
+
+
+def cached_data(domain: Domain, spec: RunSpec) -> DataBundle:
+    """The data of ``spec``, built once a process for trials that share it."""
+    content = dump(spec.config)
+    key = fingerprint({"domain": domain.name, **{name: content[name] for name in ("data", "model", "seed")}})
+    if key not in _bundles:
+        while len(_bundles) >= 2:
+            _bundles.pop(next(iter(_bundles)))
+        _bundles[key] = domain.build_data(spec.config, seed=spec.config.seed)
+    return _bundles[key]

@@ -1,0 +1,63 @@
+"""How a run ended, as a file in its folder: what was chosen, and what the loss would have chosen."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from distsys.domains.protocol import MetricSpec
+from distsys.training.checkpoint import directory_of
+from distsys.training.selection import Choice, Selection
+
+_NAME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one run.
+
+    Args:
+        folder: the run's folder.
+        spec: plain content of its RunSpec.
+        selection: the chosen validation, the loss's choice, the history.
+        notes: what a person should know about a resume.
+    """
+
+    folder: Path
+    spec: Mapping[str, Any]
+    selection: Selection
+    notes: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The best healthy checkpoint, or None when no validation was healthy."""
+        best = self.selection.best
+        return directory_of(self.folder, best.step) if best else None
+
+    @property
+    def choice(self) -> Choice | None:
+        """What stands for the run: its best healthy validation, else what the loss chose."""
+        return self.selection.best or self.selection.by_loss
+
+    def write(self) -> None:
+        """Put it into the folder, whole or not at all."""
+        content = {"spec": self.spec, "selection": self.selection.state(), "notes": self.notes}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / f".{_NAME}.partial"
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(partial, self.folder / _NAME)
+
+    @classmethod
+    def read(cls, folder: Path, metric: MetricSpec) -> Self | None:
+        """The outcome in ``folder``, or None while the run has not ended."""
+        path = folder / _NAME
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        selection = Selection(metric)
+        selection.load(content["selection"])
+        return cls(folder, content["spec"], selection, tuple(content["notes"]))

@@ -1,0 +1,89 @@
+"""Which checkpoint is best: constraints first, then the selection metric, ties below the noise floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from distsys.domains.protocol import MetricSpec
+from distsys.training.evaluate import Validation
+
+
+def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
+    """Standard error of the mean difference over the same frozen items; below it two values are a tie."""
+    if len(items) != len(others) or len(items) < 2:
+        return 0.0
+    difference = np.asarray(items) - np.asarray(others)
+    floor = float(difference.std(ddof=1) / math.sqrt(len(difference)))
+    return floor if math.isfinite(floor) else 0.0
+
+
+@dataclass
+class Choice:
+    """A validation that was chosen: enough of it to compare with and to report."""
+
+    step: int
+    value: float
+    loss: float
+    metrics: Mapping[str, float]
+    items: Sequence[float]
+    ill: Sequence[str]
+
+    @classmethod
+    def of(cls, validation: Validation, spec: MetricSpec) -> Self:
+        value = validation.metrics[spec.name]
+        return cls(validation.step, value, validation.loss, validation.metrics, validation.items, validation.ill)
+
+
+@dataclass
+class Selection:
+    """The running choice of one run; its state travels in every checkpoint.
+
+    Args:
+        best: the best healthy validation, or None while there is none.
+        by_loss: what the loss alone would have chosen.
+        last_healthy_step: latest step whose constraints held, or None.
+    """
+
+    spec: MetricSpec
+    best: Choice | None = None
+    by_loss: Choice | None = None
+    last_healthy_step: int | None = None
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    def update(self, validation: Validation) -> None:
+        """Take one more validation into account."""
+        candidate = Choice.of(validation, self.spec)
+        self.history.append((candidate.step, candidate.value))
+        if self.by_loss is None or validation.loss < self.by_loss.loss:
+            self.by_loss = candidate
+        if not validation.healthy:
+            return
+        self.last_healthy_step = validation.step
+        if self.best is None or self._clearly_better(candidate, self.best):
+            self.best = candidate
+
+    def _clearly_better(self, candidate: Choice, best: Choice) -> bool:
+        floor = paired_floor(candidate.items, best.items)
+        difference = abs(candidate.value - best.value)
+        return self.spec.better(candidate.value, than=best.value) and difference > floor
+
+    def state(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return {
+            "best": self.best and asdict(self.best),
+            "by_loss": self.by_loss and asdict(self.by_loss),
+            "last_healthy_step": self.last_healthy_step,
+            "history": self.history,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.best = Choice(**state["best"]) if state["best"] else None
+        self.by_loss = Choice(**state["by_loss"]) if state["by_loss"] else None
+        self.last_healthy_step = state["last_healthy_step"]
+        self.history = [(step, value) for step, value in state["history"]]

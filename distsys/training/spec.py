@@ -1,0 +1,65 @@
+"""What determines the numbers of one run: a config, a phase, and the share of its budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from distsys.config.schema import CoreConfig, Schedule
+from distsys.config.validate import config_type, dump, fingerprint
+from distsys.domains.protocol import Domain
+from distsys.domains.registry import get_domain
+
+Phase = Literal["search", "final"]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: a trial of the search, a candidate of the handoff, or the final training.
+
+    Args:
+        config: the experiment's config with this run's searched values in it.
+        phase: which phase's weights and budget apply.
+        share: part of that phase's budget, 0 to 1.
+    """
+
+    config: CoreConfig
+    phase: Phase
+    share: float = 1.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of this run."""
+        return max(1, round(getattr(self.config, self.phase).steps * self.share))
+
+    @property
+    def eval_every_steps(self) -> int:
+        """Steps between validations; a shortened run is still validated three times."""
+        whole: int = getattr(self.config, self.phase).eval_every_steps
+        return whole if self.share == 1.0 else min(whole, math.ceil(self.steps / 3))
+
+    def weights(self) -> dict[str, Schedule]:
+        """``lambda_<term>`` to the schedule of this phase, relative ones resolved."""
+        search = self.config.search.weights
+        if self.phase == "search":
+            return {name: search[name] for name in search}
+        final = self.config.final.weights
+        return {name: final[name].resolved(search[name]) for name in final}
+
+    def content(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_content` reads back."""
+        return {"config": dump(self.config), "phase": self.phase, "share": self.share}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], domain: Domain | None = None) -> Self:
+        """The spec that ``content`` describes, validated again."""
+        domain = domain or get_domain(content["config"]["domain"])
+        config = config_type(domain.config).model_validate(content["config"])
+        return cls(config, content["phase"], content["share"])
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that decides this run's numbers."""
+        return fingerprint(self.content())

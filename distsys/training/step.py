@@ -1,0 +1,174 @@
+"""One optimiser step, in one fixed order; a step with a non-finite gradient is skipped and counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from distsys.config.schema import CoreConfig, OptimizerConfig
+from distsys.domains.protocol import Batch, Domain
+from distsys.errors import StoppedByHealth
+from distsys.training.objective import Objective
+from distsys.training.workers import Workers
+
+_FEW = 3
+"""Skipped steps that are never held against a run, however short."""
+
+
+class Terms(nn.Module):
+    """A model seen as its loss terms, so that data-parallel wrapping needs nothing of the domain."""
+
+    def __init__(self, domain: Domain, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._domain = domain
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return dict(self._domain.loss_terms(self.model, batch, generator=generator))
+
+
+def learning_rate_factor(config: OptimizerConfig, steps: int, step: int) -> float:
+    """Linear warm-up, then constant or half a cosine to 0 (Loshchilov and Hutter, arXiv 1608.03983)."""
+    warmup = round(config.warmup_share * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Stepper:
+    """Model, optimiser, schedule and average of one run, moved on one batch at a time."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        model: nn.Module,
+        objective: Objective,
+        *,
+        config: CoreConfig,
+        steps: int,
+        workers: Workers,
+    ) -> None:
+        self.model, self._objective, self._workers, self._config = model, objective, workers, config
+        self._terms = workers.wrap(Terms(domain, model))
+        self._parameters = [item for item in model.parameters() if item.requires_grad]
+        settings = config.optimizer
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self._schedule = LambdaLR(self._optimizer, lambda step: learning_rate_factor(settings, steps, step))
+        decay = settings.ema_decay
+        self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._budget = max(_FEW, math.ceil(settings.max_skipped_share * steps))
+        self._generator = torch.Generator(device=workers.device)
+        self.skipped = 0
+        self._last: tuple[Tensor, Tensor]
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that validation looks at and checkpoints offer."""
+        return self._average.module if self._average else self.model
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._schedule.get_last_lr()[0])
+
+    def step(self, batch: Batch, *, progress: float, seed: int) -> None:
+        """Forward, terms, weights, backward, finite check, clip, update, schedule, average.
+
+        Raises:
+            StoppedByHealth: more steps were skipped than the config allows.
+        """
+        terms = self._forward(batch, seed=seed)
+        total = self._objective.total(terms, progress)
+        total.backward()
+        norm = self._norm(total)
+        if self._workers.all_finite(norm):
+            self._clip(norm)
+            self._optimizer.step()
+            self._schedule.step()
+            if self._average:
+                self._average.update_parameters(self.model)
+        else:
+            self._skip(terms)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._last = total.detach(), norm
+
+    def gradient_shares(self, batch: Batch, *, progress: float, seed: int) -> dict[str, float]:
+        """Each term's share of the gradient norm on ``batch``; changes nothing."""
+        with torch.random.fork_rng(devices=[]):
+            terms = self._forward(batch, seed=seed, module=getattr(self._terms, "module", self._terms))
+            return self._objective.gradient_shares(terms, self._parameters, progress)
+
+    def readings(self) -> dict[str, float]:
+        """Learning rate, gradient norm and loss of the last step, and skipped steps so far."""
+        loss, norm = self._last
+        return {
+            "train_loss": float(loss),
+            "grad_norm": float(norm),
+            "learning_rate": self.learning_rate,
+            "skipped_steps": float(self.skipped),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on from here."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "average": self._average.state_dict() if self._average else {},
+            "skipped": self.skipped,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.model.load_state_dict(state["model"])
+        if self._average:
+            self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.skipped = state["skipped"]
+
+    def _forward(self, batch: Batch, *, seed: int, module: nn.Module | None = None) -> dict[str, Tensor]:
+        torch.manual_seed(seed)  # dropout and the like: no random state has to survive a crash
+        self._generator.manual_seed(seed)
+        reduced = self._config.precision == "bfloat16"
+        with torch.autocast(self._workers.device.type, dtype=torch.bfloat16, enabled=reduced):
+            terms: dict[str, Tensor] = (module or self._terms)(batch, self._generator)
+        return terms
+
+    def _norm(self, total: Tensor) -> Tensor:
+        gradients = [item.grad for item in self._parameters if item.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach()
+
+    def _clip(self, norm: Tensor) -> None:
+        limit = self._config.optimizer.grad_clip_norm
+        if limit is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm, foreach=True)
+
+    def _skip(self, terms: Mapping[str, Tensor]) -> None:
+        self.skipped += 1
+        if self.skipped <= self._budget:
+            return
+        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        named = dict(self.model.named_parameters())
+        hit = [
+            name for name, item in named.items() if item.grad is not None and not bool(torch.isfinite(item.grad).all())
+        ]
+        raise StoppedByHealth(
+            f"{self.skipped} steps had a gradient that is not finite (budget {self._budget}); "
+            f"terms not finite: {', '.join(broken) or 'none'}; first parameters hit: {', '.join(hit[:3]) or 'none'}",
+            expected="finite gradients",
+            fix="lower optimizer.learning_rate, set optimizer.grad_clip_norm, or mend the term named",
+        )

@@ -1,0 +1,80 @@
+"""The processes of one run: alone, or ranks of a torch.distributed group that somebody else started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from distsys.errors import ConfigError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process's place among the workers of a run, and its device."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """``module`` with gradients averaged over workers; itself when there is one."""
+        if self.world_size == 1:
+            return module
+        ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=ids)
+
+    def all_finite(self, value: Tensor) -> bool:
+        """Whether ``value``, a scalar, is finite on every worker."""
+        finite = torch.isfinite(value)
+        if self.world_size > 1:
+            flag = finite.to(torch.float32)
+            dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+            return bool(flag > 0)
+        return bool(finite)
+
+    def from_first(self, value: Value | None) -> Value:
+        """The value that the first worker passes in, on every worker."""
+        if self.world_size == 1:
+            assert value is not None
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        received: Value = box[0]
+        return received
+
+    def share_of(self, start: int, count: int) -> range:
+        """This worker's item indices among ``count`` beginning at ``start``.
+
+        Raises:
+            ConfigError: the batch cannot be divided evenly.
+        """
+        if count % self.world_size:
+            raise ConfigError(
+                f"batch_size = {count} over {self.world_size} workers",
+                expected="a batch size that the number of workers divides",
+                fix=f"batch_size: {(count // self.world_size + 1) * self.world_size}",
+            )
+        return range(start + self.rank, start + count, self.world_size)
+
+
+def pick_device(wanted: str, *, index: int = 0) -> torch.device:
+    """``auto`` takes CUDA where there is one.
+
+    Raises:
+        ConfigError: CUDA is asked for and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda, but no CUDA device is visible", fix="device: auto")
+    use_cuda = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda", index) if use_cuda else torch.device("cpu")
