@@ -239,9 +239,8 @@ def _predict(options: argparse.Namespace) -> int:
     from distsys.training.assess import find_checkpoint, load_model
 
     if options.domain in (None, "-h", "--help"):
-        print(
-            "usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]\n\n'distsys predict DOMAIN --help' lists them"
-        )
+        print("usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]")
+        print("\n'distsys predict DOMAIN --help' lists the options")
         return 0
     domain = get_domain(options.domain)
     asked = _request_parser(domain).parse_args(options.rest)

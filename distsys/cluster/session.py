@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -37,7 +38,7 @@ def ray_session() -> Iterator[None]:
         yield
         return
     joined = "RAY_ADDRESS" in os.environ
-    place: Mapping[str, object] = (
+    place: dict[str, Any] = (
         {}
         if joined
         else {

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from distsys.config.space import Dimension, SearchSpace
@@ -111,7 +112,7 @@ class Study:
         }
         self._num_trials, self._spec = num_trials, spec
         storage = JournalStorage(JournalFileBackend(str(path)))
-        direction = "maximize" if spec.direction == "max" else "minimize"
+        direction = StudyDirection.MAXIMIZE if spec.direction == "max" else StudyDirection.MINIMIZE
         self._study = optuna.create_study(
             storage=storage,
             study_name="search",

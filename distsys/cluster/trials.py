@@ -72,13 +72,17 @@ class TrialSource(Protocol):
 
 
 class _TrialProcess(tune.Trainable):
-    """A process that trains one run after the other; a step of Tune is one validation of ours."""
+    """A process that trains one run after the other; a step of Tune is one validation of ours.
+
+    Nothing is touched before the first step: Tune also sets up processes for trials that it then gives
+    to another process.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._begin(config)
+        self._waiting: dict[str, Any] | None = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        self._waiting = new_config
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -87,12 +91,11 @@ class _TrialProcess(tune.Trainable):
         from distsys.training.spec import RunSpec
         from distsys.training.workers import Workers, pick_device
 
-        self._failure = ""
+        folder = Path(config["folder"])
+        self._tracker = Spool.open(folder, RunRecord(**config["record"]))
         domain = get_domain(config["spec"]["config"]["domain"])
         spec = RunSpec.from_content(config["spec"], domain)
-        folder = Path(config["folder"])
         self._metric = domain.selection.name
-        self._tracker = Spool.open(folder, RunRecord(**config["record"]))
         workers = Workers(pick_device(spec.config.device))
         self._run = Run(FitContext(spec, domain, folder, workers, self._tracker))
         self._validations = self._run.validations()
@@ -100,6 +103,9 @@ class _TrialProcess(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         try:
+            if self._waiting is not None:
+                config, self._waiting = self._waiting, None
+                self._begin(config)
             validation = next(self._validations, None)
         except DistsysError as error:
             return self._failed(error.found)
@@ -137,10 +143,10 @@ class _SourceSearcher(Searcher):
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         assignment = self.source.next()
         if assignment is None:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         self.keys[trial_id] = assignment.key
         self.assignments[assignment.key] = assignment
         return {
@@ -157,6 +163,10 @@ class _SourceSearcher(Searcher):
             self.source.fail(key, str(result["failure"]))
         else:
             self.source.complete(key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts for a restore that is never asked for."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the source keeps its own state on disk."""
@@ -195,7 +205,7 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
     together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
     if together < 1:
         raise RunFailed(
-            f"no room on the cluster for one trial of {cpus} CPU{'s' if cpus > 1 else ''}{' and 1 GPU' if use_gpu else ''}",
+            f"no room on the cluster for one trial ({cpus} x CPU{', 1 x GPU' if use_gpu else ''})",
             expected="free resources",
             fix="lower cpu_threads, set device: cpu, or wait for other jobs to end",
         )

@@ -216,7 +216,7 @@ def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
 
 def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
     outcome = source.outcome(row.number)
-    choice = outcome and outcome.choice
+    choice = outcome.choice if outcome else None
     if choice is None:
         reason = source.failures.get(row.number, "it left no validation")
         return Candidate(row.number, role, dict(row.params), row.value, math.nan, [reason])
@@ -258,6 +258,7 @@ def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     chosen = handoff.chosen
     tie = " (a tie, within the noise floor)" if handoff.is_tie else ""
     console.say(
-        f"handoff: trial {chosen.trial} goes on, {metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}; "
+        f"handoff: trial {chosen.trial} goes on, {metric.name} {chosen.before:.4g} -> {chosen.after:.4g} "
+        f"{metric.unit}; "
         f"lead {handoff.lead:.2g}, noise floor {handoff.noise_floor:.2g}{tie}; Spearman {handoff.spearman:.2f}"
     )

@@ -13,7 +13,7 @@ from distsys.pipeline.search import SearchResult
 from distsys.report.figures import learning_curves, rank_change, searched_values
 from distsys.report.page import Page, png_of
 from distsys.report.table import text_table
-from distsys.tracking.spool import Spool, read_metrics, read_record
+from distsys.tracking.spool import Spool, read_metrics
 from distsys.training.assess import Assessment, figures_of
 from distsys.training.outcome import Outcome
 
@@ -130,7 +130,8 @@ def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> No
     tie = "a tie" if handoff.is_tie else "more than the noise floor"
     page.text(
         f"Trial {handoff.winner} goes on. Lead over the runner-up {handoff.lead:.3g} {metric.unit}, noise floor "
-        f"{handoff.noise_floor:.3g} {metric.unit} ({tie}). Spearman correlation of both rankings {handoff.spearman:.2f}."
+        f"{handoff.noise_floor:.3g} {metric.unit} ({tie}). "
+        f"Spearman correlation of both rankings {handoff.spearman:.2f}."
     )
     rows = [
         [f"trial {item.trial}", item.role, item.before, item.after, "; ".join(item.ill) or "healthy"]
@@ -185,7 +186,7 @@ def _provenance_section(page: Page, found: Assessment) -> None:
 
 def _keep_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     """The same figures as files, which trackers show beside the run."""
-    spool = Spool.open(folder, read_record(folder))
+    spool = Spool(folder)
     for title, figure in figures.items():
         spool.artifact(f"figures/{title.lower().replace(' ', '_')}.png").write_bytes(png_of(figure))
 

@@ -166,7 +166,7 @@ def _finish(
     outcome = _final_training(experiment, handoff, num_workers, console, mirror)
     found = _assessed(outcome, experiment.folder)
     report = write_report(experiment, search, handoff, outcome, found)
-    spool = Spool.open(experiment.folder, experiment.record({}))
+    spool = Spool(experiment.folder)
     spool.log(found.metrics, step=0)
     for file in (report, experiment.folder / "evaluation.json"):
         spool.artifact(file.name).write_bytes(file.read_bytes())
@@ -181,9 +181,7 @@ def _final_training(
     folder = experiment.folder / "final" / spec.identity[:8]
     tags = {"distsys.trial": str(chosen.trial), "distsys.phase": "final"}
     record = RunRecord("final", "final", str(experiment.folder), flat_params(spec.config), tags)
-    console.say(
-        f"final: trial {chosen.trial}, {spec.steps} steps, strong weights, {num_workers} worker{'s' if num_workers > 1 else ''}"
-    )
+    console.say(f"final: trial {chosen.trial}, {spec.steps} steps, strong weights, workers: {num_workers}")
     outcome = train(
         spec,
         experiment.domain,
@@ -195,7 +193,7 @@ def _final_training(
         mirror=mirror,
     )
     assert outcome.checkpoint is not None
-    manifest = Spool.open(folder, record).artifact("manifest.json")
+    manifest = Spool(folder).artifact("manifest.json")
     manifest.write_bytes((outcome.checkpoint / "manifest.json").read_bytes())
     return outcome
 

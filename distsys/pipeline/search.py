@@ -101,9 +101,8 @@ def _run_missing(
     from distsys.cluster.trials import run_trials
 
     config = experiment.config
-    console.say(
-        f"search: {study.remaining} of {config.search.trials} trials, {config.search.steps} steps each, conservative weights"
-    )
+    missing = f"{study.remaining} of {config.search.trials} trials"
+    console.say(f"search: {missing}, {config.search.steps} steps each, conservative weights")
     with console.bar("search", config.search.trials) as bar, ray_session():
         bar.update(known)
         source = StudySource(experiment, study, bar, mirror)
@@ -167,7 +166,7 @@ class StudySource:
 
     def _tell(self, key: int) -> None:
         outcome = Outcome.read(self._folders[key], self.experiment.domain.selection)
-        choice = outcome and outcome.choice
+        choice = outcome.choice if outcome else None
         if choice is None:
             self.study.fail(key, "it left no validation")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -153,7 +154,10 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _load_tensors(path: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: holds more than tensors and plain values, and is not loaded") from error
     return content
 
 

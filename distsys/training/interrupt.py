@@ -28,9 +28,11 @@ def signals_noted() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         _pending.append(number)
 
-    with _handled_by(note):
-        yield
-    _pending.clear()
+    try:
+        with _handled_by(note):
+            yield
+    finally:
+        _pending.clear()
 
 
 @contextmanager

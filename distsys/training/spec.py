@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from distsys.config.schema import CoreConfig, Schedule
+from distsys.config.schema import CoreConfig, PhaseConfig, Schedule
 from distsys.config.validate import config_type, dump, fingerprint
 from distsys.domains.protocol import Domain
 from distsys.domains.registry import get_domain
@@ -32,13 +32,17 @@ class RunSpec:
     @property
     def steps(self) -> int:
         """Optimiser steps of this run."""
-        return max(1, round(getattr(self.config, self.phase).steps * self.share))
+        return max(1, round(self._phase_config.steps * self.share))
 
     @property
     def eval_every_steps(self) -> int:
         """Steps between validations; a shortened run is still validated three times."""
-        whole: int = getattr(self.config, self.phase).eval_every_steps
+        whole = self._phase_config.eval_every_steps
         return whole if self.share == 1.0 else min(whole, math.ceil(self.steps / 3))
+
+    @property
+    def _phase_config(self) -> PhaseConfig:
+        return self.config.search if self.phase == "search" else self.config.final
 
     def weights(self) -> dict[str, Schedule]:
         """``lambda_<term>`` to the schedule of this phase, relative ones resolved."""

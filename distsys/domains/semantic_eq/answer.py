@@ -1,0 +1,99 @@
+"""A setting for a word: a move in the latent, and the formats that equalisers read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distsys.domains.protocol import Prediction
+from distsys.domains.semantic_eq.config import Request
+from distsys.domains.semantic_eq.model import SettingAutoencoder
+from distsys.domains.semantic_eq.response import response_db
+from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, SHELF_Q, decode_setting, encode_setting
+from distsys.errors import UsageError, did_you_mean
+
+_APO_KINDS = {"low_shelf": "LSC", "bell": "PK", "high_shelf": "HSC"}
+
+
+class WordMap:
+    """Where the words stand in a model's latent: the centres of their training settings.
+
+    Args:
+        statistics: ``terms``, ``term_u`` [rows, 13] and ``term_label`` [rows], as saved with the model.
+    """
+
+    def __init__(self, model: SettingAutoencoder, statistics: Mapping[str, Tensor | list[str]]) -> None:
+        terms, u, label = statistics["terms"], statistics["term_u"], statistics["term_label"]
+        assert isinstance(terms, list) and isinstance(u, Tensor) and isinstance(label, Tensor)
+        device = next(model.parameters()).device
+        latent = model.encode_setting(u.to(device))
+        self._centres = {name: latent[label.to(device) == index].mean(dim=0) for index, name in enumerate(terms)}
+
+    def centre(self, term: str) -> Tensor:
+        """The latent [latent] of ``term``.
+
+        Raises:
+            UsageError: the model does not know the word.
+        """
+        if term not in self._centres:
+            raise UsageError(
+                f"the model has no place for '{term}'",
+                expected=f"one of {', '.join(self._centres)}",
+                fix=did_you_mean(term, self._centres),
+            )
+        return self._centres[term]
+
+
+def answer(model: SettingAutoencoder, words: WordMap, request: Request) -> Prediction:
+    """The setting that ``request`` describes, decoded from the latent."""
+    start = words.centre(request.term) if request.toward else _flat(model)
+    end = words.centre(request.toward or request.term)
+    latent = start + request.strength * (end - start)
+    u = model.decode(latent[None])
+    physical = decode_setting(u)[0].tolist()
+    peak_db = max(0.0, float(response_db(u).max()))
+    summary = {
+        "term": request.term,
+        "toward": request.toward,
+        "strength": request.strength,
+        "preamp_db": round(-peak_db, 2),
+        "setting": {item.name: round(value, 4) for item, value in zip(PARAMETERS, physical, strict=True)},
+    }
+    files = {
+        ".txt": _apo_text(physical, peak_db),
+        ".json": json.dumps(summary, indent=1) + "\n",
+        ".csv": _csv_text(summary),
+    }
+    return Prediction(summary, files)
+
+
+def _flat(model: SettingAutoencoder) -> Tensor:
+    """The latent of a setting that does nothing: every gain at 0 dB, the rest in the middle of its range."""
+    middle = decode_setting(torch.full((1, len(PARAMETERS)), 0.5))
+    return model.encode_setting(encode_setting(middle).to(next(model.parameters())))[0]
+
+
+def _apo_text(physical: list[float], peak_db: float) -> str:
+    """Equalizer APO's format, which REW and AutoEq read too; the preamp keeps the summed curve below 0 dB."""
+    lines = [f"Preamp: {-peak_db:.1f} dB"]
+    for number, band in enumerate(BANDS, start=1):
+        q = SHELF_Q if band.q is None else physical[band.q]
+        lines.append(
+            f"Filter {number}: ON {_APO_KINDS[band.kind]} Fc {physical[band.freq]:.1f} Hz "
+            f"Gain {physical[band.gain]:.1f} dB Q {q:.3f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _csv_text(summary: Mapping[str, Any]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["term", *summary["setting"]])
+    writer.writerow([summary["term"], *summary["setting"].values()])
+    return buffer.getvalue()

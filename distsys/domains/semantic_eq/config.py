@@ -1,0 +1,67 @@
+"""Settings of the domain: which data, which model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from distsys.config import DataPath, Section
+from distsys.domains.semantic_eq.settings import NUM_PARAMETERS
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class DataConfig(Section):
+    """Settings to learn from: a file of SAFE, or synthetic ones of the same shape."""
+
+    path: DataPath | None = None
+    """CSV of settings with the columns setting_id, submitter, term and the 13 parameters; null is synthetic."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Checksum that the file must have; null accepts any and notes what it found."""
+    num_synthetic: Annotated[int, Field(ge=200)] = 1600
+    """Synthetic settings, when there is no path."""
+    held_out_rows: Annotated[int, Field(ge=20)] = 110
+    """Rows of small submitters in each of validation and test, about."""
+    recombined_share: Share = 0.5
+    """Share of training items whose bands come from five different rows."""
+    min_term_count: Annotated[int, Field(ge=2)] = 20
+    """Words that occur less often in training have no place in the latent."""
+    ignored_terms: list[str] = ["test"]
+    """Words that are no description of a sound."""
+
+
+class ModelConfig(Section):
+    """The autoencoder."""
+
+    variant: Literal["ae", "vae"] = "ae"
+    latent_size: PositiveInt = 8
+    width: PositiveInt = 384
+    depth: PositiveInt = 3
+    heads: Literal["clamp", "seed"] = "clamp"
+    temperature: PositiveFloat = 0.1
+    """Of the contrastive loss."""
+
+    @model_validator(mode="after")
+    def _compresses(self) -> Self:
+        if self.latent_size > NUM_PARAMETERS:
+            raise ValueError(f"latent_size {self.latent_size} is above the {NUM_PARAMETERS} parameters of a setting")
+        return self
+
+
+class Config(Section):
+    """Both."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+
+
+class Request(Section):
+    """A setting for a word."""
+
+    term: str
+    """Word to move along, such as warm."""
+    strength: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
+    """0 is flat (or the word itself with --toward), 1 the word's centre (or the other word), 2 beyond."""
+    toward: str | None = None
+    """Second word: interpolate from the first to it, in the latent."""

@@ -1,0 +1,33 @@
+"""All metrics of one model on one frozen set."""
+
+from __future__ import annotations
+
+from distsys.domains.protocol import EvalSet, Evaluation
+from distsys.domains.semantic_eq import metrics
+from distsys.domains.semantic_eq.losses import contrastive_chance, contrastive_loss
+from distsys.domains.semantic_eq.model import SettingAutoencoder
+from distsys.domains.semantic_eq.response import response_db
+
+
+def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
+    """Metrics of ``model`` on ``data``, whose reference holds the training settings of the words."""
+    (batch,) = data.batches
+    assert data.reference is not None
+    latent = model.encode(batch["u"], curve_db=batch["curve_db"]).mean
+    known = model.encode(data.reference["u"], curve_db=data.reference["curve_db"]).mean
+    u = model.decode(latent)
+    extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
+    errors = metrics.response_errors_db(response_db(u), target_db=batch["curve_db"])
+    projected, label = model.projection(latent), batch["label"]
+    found = {
+        "response_mae_db": float(errors.mean()),
+        **metrics.parameter_errors(u, target_u=batch["u"]),
+        "in_bounds_fraction": min(metrics.in_bounds_fraction(u), metrics.in_bounds_fraction(extreme)),
+        "active_units": float(metrics.active_units(latent)),
+        "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
+        "silhouette": metrics.silhouette(projected, label),
+        "silhouette_shuffled": metrics.shuffled_silhouette(projected, label),
+        "contrastive_loss": float(contrastive_loss(projected, label=label, temperature=model.temperature)),
+        "contrastive_chance": contrastive_chance(label),
+    }
+    return Evaluation(found, errors.cpu().numpy())

@@ -1,0 +1,122 @@
+"""Settings of SAFE from a CSV: read, checked row by row, never copied into the project.
+
+Source: Stables et al., SAFE: a system for the extraction and retrieval of semantic audio descriptors, ISMIR 2014.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distsys.domains.semantic_eq.settings import PARAMETERS
+from distsys.errors import DataError, did_you_mean
+
+_TEXT_COLUMNS = ("submitter", "term")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as people made them.
+
+    Args:
+        physical: [rows, 13] in dB, Hz and 1, in the order of ``PARAMETERS``.
+        submitter, term: one a row.
+        provenance: source, counts and checksum.
+    """
+
+    physical: np.ndarray
+    submitter: list[str]
+    term: list[str]
+    provenance: dict[str, str | int | float]
+
+
+def read_safe(path: Path, *, sha256: str | None) -> Table:
+    """The settings in ``path``.
+
+    Raises:
+        DataError: the file is missing, has another checksum or other columns, or holds a value that is
+            no number or lies outside its physical range; rows and columns are named.
+    """
+    content = _content(path, sha256)
+    rows = list(csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines()))
+    _require_columns(path, rows)
+    physical = np.array([[_number(row[item.name]) for item in PARAMETERS] for row in rows])
+    _require_range(path, physical)
+    provenance: dict[str, str | int | float] = {
+        "source": str(path),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": len(rows),
+        "licence": "none stated: measure with it, do not redistribute",
+    }
+    return Table(physical, [row["submitter"] for row in rows], [_plain(row["term"]) for row in rows], provenance)
+
+
+def _plain(term: str) -> str:
+    return " ".join(term.lower().split())
+
+
+def _content(path: Path, sha256: str | None) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"data.path = {path}: cannot be read ({error.strerror})",
+            expected="a CSV of equaliser settings",
+            fix="give its path, or leave data.path out for synthetic settings",
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise DataError(
+            f"{path}: sha256 is {found}",
+            expected=f"data.sha256 = {sha256}",
+            fix="use the file that was meant, or change data.sha256",
+        )
+    return content
+
+
+def _require_columns(path: Path, rows: list[dict[str, str]]) -> None:
+    if not rows:
+        raise DataError(f"{path}: holds no rows", expected="a header and at least one setting")
+    wanted = [*_TEXT_COLUMNS, *(item.name for item in PARAMETERS)]
+    missing = [name for name in wanted if name not in rows[0]]
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(missing[:_SHOWN])}{' and others' if len(missing) > _SHOWN else ''}",
+            expected=f"the columns {', '.join(wanted)}",
+            fix=did_you_mean(missing[0], [name for name in rows[0] if name]),
+        )
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _require_range(path: Path, physical: np.ndarray) -> None:
+    """Every problem's column and its first rows, counted from 2 as an editor shows them."""
+    problems = []
+    for index, item in enumerate(PARAMETERS):
+        column = physical[:, index]
+        slack = 1e-6 * (item.high - item.low)
+        with np.errstate(invalid="ignore"):
+            bad = ~((column >= item.low - slack) & (column <= item.high + slack))
+        if bad.any():
+            rows = np.flatnonzero(bad)
+            named = ", ".join(f"line {row + 2}: {column[row]:g}" for row in rows[:_SHOWN])
+            more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+            problems.append(f"{item.name} ({named}{more}), bounds {item.low:g} to {item.high:g} {item.unit}")
+    if problems:
+        raise DataError(
+            f"{path}: values that are no number or out of range in {len(problems)} columns:\n  "
+            + "\n  ".join(problems),
+            expected="finite numbers within their bounds",
+            fix="mend or delete these lines",
+        )

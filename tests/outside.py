@@ -1,0 +1,138 @@
+"""A domain that lives outside the project: written to a folder, registered by entry point, found by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CODE = '''
+"""A sine, fitted by a small network: the smallest domain that uses every part of the seam."""
+
+import json
+
+import numpy as np
+import torch
+from torch import nn
+
+from distsys.config import Section
+from distsys.domains.protocol import DataBundle, EvalSet, Evaluation, MetricSpec, Prediction, TermSpec
+from distsys.errors import DataError
+from distsys.health.verdict import Constraint
+
+
+class Data(Section):
+    cycles: float = 0.5
+    broken: bool = False
+
+
+class Model(Section):
+    width: int = 16
+    dropout: float = 0.0
+    unread: int = 1
+
+
+class Config(Section):
+    data: Data = Data()
+    model: Model = Model()
+
+
+class Request(Section):
+    x: float
+    """Where to look."""
+
+
+class Train:
+    def __init__(self, seed, cycles):
+        self.seed, self.cycles = seed, cycles
+
+    def batch(self, indices, *, progress):
+        x = torch.tensor([[((i * 2654435761 + self.seed) % 10007) / 5003.5 - 1] for i in indices])
+        return {"x": x, "y": torch.sin(6.2832 * self.cycles * x)}
+
+
+def frozen(cycles, edge):
+    x = torch.linspace(edge - 1, 1 - edge, 60)[:, None]
+    batch = {"x": x, "y": torch.sin(6.2832 * cycles * x)}
+    return EvalSet([batch], f"edge-{edge}", baselines=lambda: {"zero": {"mae": float(batch["y"].abs().mean())}})
+
+
+class Sine:
+    name = "sine"
+    title = "Fits a sine"
+    config = Config
+    request = Request
+    selection = MetricSpec("mae", "min", "V")
+    constraints = (Constraint("spread", low=0.05, fix="train longer"),)
+    terms = (TermSpec("mse", "V^2", 0.0), TermSpec("size", "V^2", 0.0))
+
+    def build_data(self, config, *, seed):
+        if config.data.broken:
+            raise DataError("sine.csv: row 3 holds NaN", expected="finite numbers", fix="mend row 3")
+        cycles = config.data.cycles
+        return DataBundle(Train(seed, cycles), frozen(cycles, 0.01), frozen(cycles, 0.03), {}, {"source": "made"})
+
+    def build_model(self, config, statistics):
+        width = config.model.width
+        layers = [nn.Linear(1, width), nn.Tanh(), nn.Dropout(config.model.dropout), nn.Linear(width, 1)]
+        return nn.Sequential(*layers)
+
+    def loss_terms(self, model, batch, *, generator):
+        out = model(batch["x"])
+        return {"mse": (out - batch["y"]).square().mean(), "size": out.square().mean()}
+
+    def evaluate(self, model, data):
+        out = torch.cat([model(batch["x"]) for batch in data.batches])
+        error = (out - torch.cat([batch["y"] for batch in data.batches])).abs()[:, 0]
+        return Evaluation({"mae": float(error.mean()), "spread": float(out.std())}, error.cpu().numpy())
+
+    def figures(self, model, data):
+        from matplotlib.figure import Figure
+
+        figure = Figure()
+        batch = data.batches[0]
+        figure.add_subplot().plot(batch["x"][:, 0], model(batch["x"])[:, 0])
+        return {"Fit": figure}
+
+    def predict(self, model, request):
+        with torch.no_grad():
+            value = float(model(torch.tensor([[request.x]])))
+        return Prediction({"y": value}, {".json": json.dumps({"y": value})})
+'''
+
+CONFIG = """
+domain: sine
+batch_size: 32
+optimizer: {learning_rate: 1e-2}
+search:
+  trials: 4
+  startup_trials: 2
+  steps: 60
+  eval_every_steps: 20
+  weights: {lambda_mse: 1.0, lambda_size: 1e-4}
+handoff: {top_k: 2, budget_share: 0.2}
+final:
+  steps: 120
+  eval_every_steps: 30
+  weights: {lambda_mse: 1.0, lambda_size: {times: 2, over: 0.3}}
+presets:
+  tiny:
+    search: {trials: 2}
+    final: {steps: 40, eval_every_steps: 20}
+"""
+
+SPACE = """
+optimizer.learning_rate: {low: 1e-3, high: 1e-1, log: true, prior: 1e-2}
+model.width: {low: 4, high: 32, log: true}
+search.weights.lambda_size: {low: 1e-5, high: 1e-3, log: true}
+"""
+
+
+def install(folder: Path) -> None:
+    """Write the package and its entry point below ``folder``, as pip would."""
+    (folder / "sine_domain").mkdir()
+    (folder / "sine_domain" / "__init__.py").write_text(CODE)
+    info = folder / "sine_domain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sine-domain\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[distsys.domains]\nsine = sine_domain:Sine\n")
+    (folder / "sine.yaml").write_text(CONFIG)
+    (folder / "space.yaml").write_text(SPACE)

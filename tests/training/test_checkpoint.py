@@ -1,0 +1,144 @@
+"""Checkpoints: whole or not at all, checked by hash, and never a silent start at step 0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from distsys.errors import CheckpointError
+from distsys.training import checkpoint
+from distsys.training.loop import fit
+from tests.training.support import make_context
+
+
+def save(folder: Path, step: int) -> Path:
+    return checkpoint.save(
+        folder,
+        meta={"step": step},
+        model={"w": torch.full((3,), float(step))},
+        training={"step": step},
+        statistics={"names": ["a"]},
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    found = checkpoint.load(save(tmp_path, 5))
+    assert found.step == 5
+    assert torch.equal(found.model["w"], torch.full((3,), 5.0))
+    assert found.statistics == {"names": ["a"]}
+    assert found.training_state() == {"step": 5}
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "delete"])
+@pytest.mark.parametrize("name", ["model.pt", "training.pt", "meta.json", "manifest.json"])
+def test_a_damaged_checkpoint_is_passed_over_and_said_so(tmp_path: Path, harm: str, name: str) -> None:
+    save(tmp_path, 1)
+    path = save(tmp_path, 2) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    harmed = {"flip": bytes(content), "truncate": path.read_bytes()[:-7], "empty": b""}
+    if harm == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(harmed[harm])
+    found, complaints = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.step == 1
+    assert len(complaints) == 1
+    assert "step-00000002" in complaints[0]
+
+
+def test_when_none_is_intact_the_run_does_not_start_again_silently(tmp_path: Path) -> None:
+    (save(tmp_path, 1) / "model.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no intact checkpoint"):
+        checkpoint.latest(tmp_path)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps({**meta, "format": 0}))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["meta.json"] = checkpoint._sha256(path / "meta.json")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="format 0"):
+        checkpoint.load(path)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (eval, ("1/0",))
+
+
+def test_loading_never_runs_code(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    torch.save({"model": Evil()}, path / "model.pt")
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["model.pt"] = checkpoint._sha256(path / "model.pt")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="holds more than tensors"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("boundary", ["_write", "_write_json", "_sha256", "_sync_directory"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_crash_at_a_write_boundary_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boundary: str, call: int
+) -> None:
+    save(tmp_path, 1)
+    original, calls = getattr(checkpoint, boundary), []
+
+    def crash(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, boundary, crash)
+        if boundary == "_sync_directory" and call == 2:
+            save(tmp_path, 2)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                save(tmp_path, 2)
+    found, complaints = checkpoint.latest(tmp_path)
+    assert complaints == []
+    assert found is not None
+    assert found.step in ({2} if boundary == "_sync_directory" else {1})
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 1)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_write_json", full)
+        with pytest.raises(CheckpointError, match="No space left"):
+            save(tmp_path, 2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_a_run_keeps_last_previous_best_and_last_healthy(outside: Path, tmp_path: Path) -> None:
+    outcome = fit(make_context(outside, tmp_path / "a"))
+    names = {path.name for path in (tmp_path / "a" / "checkpoints").iterdir()}
+    assert {"step-00000090", "step-00000120"} <= names
+    assert outcome.checkpoint is not None
+    assert outcome.checkpoint.name in names
+    assert len(names) <= 4
+
+
+def test_a_run_resumed_from_a_damaged_checkpoint_says_so_and_ends_the_same(outside: Path, tmp_path: Path) -> None:
+    fit(make_context(outside, tmp_path / "whole"))
+    fit(make_context(outside, tmp_path / "cut"))
+    before = checkpoint.load(checkpoint.directory_of(tmp_path / "cut", 120)).model
+    (checkpoint.directory_of(tmp_path / "cut", 120) / "model.pt").write_bytes(b"damaged")
+    outcome = fit(make_context(outside, tmp_path / "cut"))
+    assert any("does not match its hash" in note for note in outcome.notes)
+    assert "resumed at step 90 of 120" in outcome.notes
+    after = checkpoint.load(checkpoint.directory_of(tmp_path / "cut", 120)).model
+    assert all(torch.equal(before[name], after[name]) for name in before)

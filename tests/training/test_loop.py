@@ -1,0 +1,174 @@
+"""Same seed, same numbers: twice, after a kill at any step, and whatever stands beside."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distsys.errors import Interrupted, StoppedByHealth
+from distsys.tracking.spool import read_metrics
+from distsys.training import checkpoint
+from distsys.training.evaluate import Validation, validate
+from distsys.training.loop import Run, fit
+from tests.training.support import make_context
+
+UNSTEADY = {"steps_per_s"}
+
+
+def numbers(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Everything logged but speeds."""
+    return [(line.step, {k: v for k, v in line.metrics.items() if k not in UNSTEADY}) for line in read_metrics(folder)]
+
+
+def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
+    return dict(checkpoint.load(checkpoint.directory_of(folder, step)).model)
+
+
+def assert_same_weights(one: Path, other: Path, step: int) -> None:
+    first, second = weights(one, step), weights(other, step)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_two_runs_are_bit_equal_and_another_seed_is_not(outside: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(make_context(outside, tmp_path / name, f"seed={seed}", "model.dropout=0.2"))
+    assert numbers(tmp_path / "a") == numbers(tmp_path / "b") != numbers(tmp_path / "c")
+    assert_same_weights(tmp_path / "a", tmp_path / "b", 120)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kill_at", [1, 29, 30, 31, 60, 77, 119])
+@pytest.mark.parametrize("ema", ["null", "0.9"])
+def test_a_run_killed_at_any_step_and_resumed_ends_bit_equal(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, ema: str
+) -> None:
+    options = ("model.dropout=0.2", f"optimizer.ema_decay={ema}", "optimizer.warmup_share=0.2")
+    fit(make_context(outside, tmp_path / "whole", *options))
+    original = Run._train_one
+
+    def dying(run: Run) -> object:
+        if run.step == kill_at:
+            raise Killed
+        return original(run)
+
+    monkeypatch.setattr(Run, "_train_one", dying)
+    with pytest.raises(Killed):
+        fit(make_context(outside, tmp_path / "cut", *options))
+    monkeypatch.undo()
+    outcome = fit(make_context(outside, tmp_path / "cut", *options))
+    assert numbers(tmp_path / "whole") == numbers(tmp_path / "cut")
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut", 120)
+    assert bool(outcome.notes) == (kill_at >= 30)
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_process_and_the_same_command_ends_bit_equal(outside: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "distsys.cli", "train", str(outside / "sine.yaml"), "--local", "--quiet", "--json"]
+    command += ["--set", "final.steps=3000", "--set", "final.eval_every_steps=200"]
+    whole = subprocess.run([*command, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=True)
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "cut").glob("*/checkpoints/step-*")):
+        assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    cut = subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True, text=True, check=True)
+    (one,), (other,) = (list((tmp_path / name).iterdir()) for name in ("whole", "cut"))
+    assert numbers(one) == numbers(other)
+    assert_same_weights(one, other, 3000)
+    assert whole.stdout.replace("/whole/", "/cut/") == cut.stdout
+
+
+def test_sigterm_saves_and_the_next_run_goes_on(outside: Path, tmp_path: Path) -> None:
+    def interrupt(validation: Validation) -> None:
+        if validation.step == 60:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as caught:
+        fit(make_context(outside, tmp_path / "cut", report=interrupt))
+    assert caught.value.exit_code == 143
+    assert "state of step 61 is saved" in str(caught.value)
+    outcome = fit(make_context(outside, tmp_path / "cut"))
+    fit(make_context(outside, tmp_path / "whole"))
+    assert "resumed at step 61 of 120" in outcome.notes
+    assert numbers(tmp_path / "whole") == numbers(tmp_path / "cut")
+
+
+def test_validation_leaves_every_random_state_alone(outside: Path, tmp_path: Path) -> None:
+    run = Run(make_context(outside, tmp_path / "a", "model.dropout=0.5"))
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    looks = [
+        validate(
+            run._domain, run._stepper.evaluated, run.data.validation, objective=run._objective,
+            constraints=run._constraints, step=0, progress=0.0,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert looks[0] == looks[1]
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == np.random.get_state()[1].tolist()
+    assert before[2] == random.getstate()
+    assert run._stepper.model.training
+
+
+def test_non_finite_gradients_are_skipped_counted_and_past_the_budget_stop_the_run(
+    outside: Path, tmp_path: Path
+) -> None:
+    context = make_context(outside, tmp_path / "a")
+    broken = NanAfter(context.domain, start=40)
+    with pytest.raises(StoppedByHealth) as caught:
+        fit(make_context(outside, tmp_path / "b", domain=broken))
+    assert "7 steps had a gradient that is not finite (budget 6)" in str(caught.value)
+    assert "terms not finite: mse" in str(caught.value)
+    kept = checkpoint.latest(tmp_path / "b")[0]
+    assert kept is not None
+    assert kept.step == 30
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.model.values())
+
+
+def test_a_few_skipped_steps_do_not_move_weights_or_schedule(outside: Path, tmp_path: Path) -> None:
+    domain = NanAfter(make_context(outside, tmp_path / "a").domain, start=10, count=2)
+    run = Run(make_context(outside, tmp_path / "b", domain=domain))
+    for _ in range(10):
+        run._train_one()
+    before = {name: tensor.clone() for name, tensor in run._stepper.model.state_dict().items()}
+    rate = run._stepper.learning_rate
+    run._train_one()
+    run._train_one()
+    assert run._stepper.readings()["skipped_steps"] == 2
+    assert run._stepper.learning_rate == rate
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run._stepper.model.state_dict().items())
+    run._train_one()
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in run._stepper.model.state_dict().items())
+
+
+class NanAfter:
+    """A domain whose first term turns NaN for some steps of training."""
+
+    def __init__(self, domain: object, *, start: int, count: int = 10**9) -> None:
+        self._domain, self._start, self._count, self._calls = domain, start, count, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._domain, name)
+
+    def loss_terms(
+        self, model: torch.nn.Module, batch: object, *, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        terms: dict[str, torch.Tensor] = self._domain.loss_terms(model, batch, generator=generator)  # type: ignore[attr-defined]
+        if model.training:
+            self._calls += 1
+            if self._start < self._calls <= self._start + self._count:
+                terms["mse"] = terms["mse"] * float("nan")
+        return terms
