@@ -296,7 +296,7 @@ def _ui(options: argparse.Namespace) -> int:
     if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UsageError(f"{root}: no tracking store yet", fix="run 'distsys run' first, or name its folder with --out")
     print(f"MLflow UI: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
-    return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment()})
+    return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment(root)})
 
 
 def _domains(options: argparse.Namespace) -> int:

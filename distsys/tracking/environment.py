@@ -1,41 +1,50 @@
-"""Where a run was made: versions, machine and commit. Never environment variables, which hold secrets."""
+"""What a run ran on: versions, machine and code. Never environment variables, which hold secrets."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 
-_PACKAGES = ("distsys", "torch", "numpy", "scipy", "ray", "optuna", "mlflow")
+PACKAGES = ("distsys", "torch", "ray", "optuna", "mlflow", "numpy")
+GIT_TIMEOUT_S = 5.0
 
 
-def environment_tags(source: Path) -> dict[str, str]:
-    """Versions, platform and processor count, and the commit of the git checkout ``source`` lies in."""
+def environment_tags(repo: Path) -> dict[str, str]:
+    """Tags of this process; the git ones are absent where ``repo`` is no checkout or git is not installed."""
     tags = {
         "env.python": platform.python_version(),
         "env.platform": platform.platform(),
-        "env.cpus": str(len(os.sched_getaffinity(0))),
+        "env.num_cpus": str(os.cpu_count()),
     }
-    tags |= {f"env.{name}": found for name in _PACKAGES if (found := _version(name))}
-    if commit := _git(source, "rev-parse", "HEAD"):
-        tags["git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(source, "status", "--porcelain")))
-    return tags
+    return tags | _versions() | _git(repo)
 
 
-def _version(package: str) -> str:
+def _versions() -> dict[str, str]:
+    """By metadata: importing the packages would take seconds."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[f"env.{package}"] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(repo: Path) -> dict[str, str]:
+    commit = _git_output(repo, "rev-parse", "HEAD")
+    changes = _git_output(repo, "status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None:
+        return {}
+    return {"code.commit": commit, "code.dirty": "true" if changes else "false"}
+
+
+def _git_output(repo: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(repo), "--no-optional-locks", *arguments]
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _git(source: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(source), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""The local spool: a run's folder on disk is the truth, and trackers are mirrors of it."""
+"""A run on the local disk: what it is, its metrics, status and artifacts. This is the truth; stores mirror it."""
 
 from __future__ import annotations
 
@@ -8,142 +8,239 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from distsys.errors import RunFailed
 
-Kind = Literal["experiment", "trial", "handoff", "final", "train"]
-Status = Literal["running", "finished", "pruned", "failed", "stopped", "interrupted"]
-Param = str | int | float | bool | None
+RUN_FILE, METRICS_FILE, STATUS_FILE, ARTIFACTS = "run.json", "metrics.jsonl", "status.json", "artifacts"
+KINDS = ("experiment", "trial", "handoff", "final", "train")
+STATUSES = ("running", "finished", "failed", "pruned", "stopped", "interrupted")
 
-_METRICS, _RECORD, _STATUS = "metrics.jsonl", "run.json", "status.json"
+Param = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run is, written once when its folder is made.
+    """What a run is; written once.
 
     Args:
-        parent: absolute folder of the run it belongs to, or None.
-        params: dotted config path to value.
+        kind: one of ``KINDS``.
+        name: shown to people.
+        parent: absolute path of the parent run's folder.
+        params: dotted config path -> value.
+        tags: free text by name.
     """
 
-    kind: Kind
+    kind: str
     name: str
     parent: str | None
     params: Mapping[str, Param]
     tags: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        assert self.kind in KINDS, self.kind
+        assert self.parent is None or Path(self.parent).is_absolute(), self.parent
+
 
 @dataclass(frozen=True)
 class MetricsLine:
-    """Metrics of one step; ``time_ms`` is when they were logged, in ms since 1970."""
+    """The metrics of one step; ``time_ms`` is Unix time in milliseconds."""
 
     step: int
     time_ms: int
     metrics: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands (one of ``STATUSES``), why, and since when in Unix milliseconds."""
+
+    status: str
+    message: str
+    time_ms: int
+
+
 class Tracker(Protocol):
-    """Where a run's metrics and files go."""
+    """What a training loop reports to."""
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Note ``metrics``; one call a step, steps rising."""
-        ...
+        """Store the metrics of ``step``, all in one call."""
 
     def artifact(self, name: str) -> Path:
-        """A path to write the artifact ``name`` to."""
-        ...
+        """Where to write the file ``name``, which may hold folders; they are made."""
 
-    def finish(self, status: Status, message: str = "") -> None:
-        """Note how the run ended."""
-        ...
+    def finish(self, status: str, message: str = "") -> None:
+        """Record how the run ended."""
 
 
 class Spool:
-    """A :class:`Tracker` over a run's folder; opened again, it goes on where it was.
-
-    A resumed run computes the steps after its last checkpoint again, to the same bits: a step that is
-    there already is not written twice.
-    """
+    """A ``Tracker`` over the folder of a run that ``open`` made. One process writes at a time; any number may read."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        _cut_torn_tail(folder / _METRICS)
+        self.folder = folder
         lines = read_metrics(folder)
-        self._last_step = lines[-1].step if lines else -1
+        self._last_step = lines[-1].step if lines else None
 
     @classmethod
     def open(cls, folder: Path, record: RunRecord) -> Self:
-        """The spool in ``folder``, made with ``record`` when it is not there."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / _RECORD).is_file():
-            _write_whole(folder / _RECORD, asdict(record))
+        """Start the run, or go on with it: an existing ``run.json`` stays and a torn last metrics line is cut."""
+        try:
+            (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+            if not (folder / RUN_FILE).exists():
+                write_json(folder / RUN_FILE, {**asdict(record), "time_ms": _now_ms()})
+            _cut_torn_tail(folder / METRICS_FILE)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         spool = cls(folder)
         spool.finish("running")
         return spool
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Append one line.
+        """Append one line. A step already stored is dropped: a resumed run recomputes the same values.
 
         Raises:
-            RunFailed: the disk refuses.
+            RunFailed: the file cannot be written; what was stored before stays intact.
         """
-        if step <= self._last_step:
+        if self._last_step is not None and step <= self._last_step:
             return
-        line = {"step": step, "time_ms": time.time_ns() // 1_000_000, "metrics": dict(metrics)}
+        values = {name: float(value) for name, value in metrics.items()}
+        line = json.dumps({"step": step, "time_ms": _now_ms(), "metrics": values}) + "\n"
+        path = self.folder / METRICS_FILE
         try:
-            with (self._folder / _METRICS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            _append(path, line.encode())
         except OSError as error:
-            raise RunFailed(
-                f"{self._folder / _METRICS}: cannot be written ({error.strerror})",
-                fix="free space, then repeat the command",
-            ) from error
+            raise _unwritable(path, error) from error
         self._last_step = step
 
     def artifact(self, name: str) -> Path:
-        path = self._folder / "artifacts" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """The path under ``artifacts/`` to write ``name`` to."""
+        path = self.folder / ARTIFACTS / name
+        assert ".." not in Path(name).parts, name
+        assert not Path(name).is_absolute(), name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         return path
 
-    def finish(self, status: Status, message: str = "") -> None:
-        _write_whole(self._folder / _STATUS, {"status": status, "message": message})
+    def finish(self, status: str, message: str = "") -> None:
+        """Replace ``status.json`` in one step."""
+        assert status in STATUSES, status
+        path = self.folder / STATUS_FILE
+        try:
+            write_json(path, {"status": status, "message": message, "time_ms": _now_ms()})
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 def read_metrics(folder: Path) -> list[MetricsLine]:
-    """Every whole line of the spool in ``folder``; none when it has none yet."""
-    path = folder / _METRICS
-    if not path.is_file():
+    """The complete lines, oldest first; one still being written is left out. ``RunFailed`` where one is damaged."""
+    return [line for line, _ in read_metrics_from(folder, 0)]
+
+
+def read_metrics_from(folder: Path, offset: int) -> list[tuple[MetricsLine, int]]:
+    """Each complete line after byte ``offset``, with the byte at which it ends."""
+    path = folder / METRICS_FILE
+    if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return [MetricsLine(**json.loads(line)) for line in whole.splitlines()]
+    with path.open("rb") as file:
+        file.seek(offset)
+        raw = file.read()
+    lines = []
+    for text in raw.splitlines(keepends=True):
+        if not text.endswith(b"\n"):
+            break
+        offset += len(text)
+        lines.append((_parse(text, path=path, end=offset), offset))
+    return lines
 
 
 def read_record(folder: Path) -> RunRecord:
-    """What the run in ``folder`` is."""
-    return RunRecord(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    """What the run in ``folder`` is. Raises ``RunFailed`` where ``run.json`` is absent or damaged."""
+    stored = _read_json(folder / RUN_FILE)
+    return RunRecord(**{name: stored[name] for name in RunRecord.__dataclass_fields__})
 
 
-def read_status(folder: Path) -> tuple[Status, str]:
-    """How the run in ``folder`` stands, and why."""
-    content = json.loads((folder / _STATUS).read_text(encoding="utf-8"))
-    return content["status"], content["message"]
+def read_start_ms(folder: Path) -> int:
+    """When the run was first opened, in Unix milliseconds."""
+    return int(_read_json(folder / RUN_FILE)["time_ms"])
 
 
-def _write_whole(path: Path, content: Mapping[str, object]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(partial, path)
+def read_status(folder: Path) -> RunStatus:
+    """How the run in ``folder`` stands. Raises ``RunFailed`` where ``status.json`` is absent or damaged."""
+    return RunStatus(**_read_json(folder / STATUS_FILE))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` to ``path`` so that a reader, or a crash, sees the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFailed(
+            f"{path}: {error}", expected="the JSON object written when the run began", fix="restore or move the folder"
+        ) from error
+    if not isinstance(value, dict):
+        raise RunFailed(f"{path}: holds a {type(value).__name__}", expected="a JSON object", fix="move the folder away")
+    return value
+
+
+def _parse(text: bytes, *, path: Path, end: int) -> MetricsLine:
+    try:
+        return MetricsLine(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise RunFailed(
+            f"{path}: the line that ends at byte {end} is damaged: {text[:60]!r}",
+            expected='{"step": ..., "time_ms": ..., "metrics": {...}}',
+            fix="remove that line",
+        ) from error
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Append ``data`` with one write, or leave the file as it was: a full disk may have room again later."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(f"only {written} of {len(data)} bytes could be written")
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _cut_torn_tail(path: Path) -> None:
-    """A crash can leave half a line, and what is appended to it would be lost with it."""
-    if not path.is_file():
+    """Drop what follows the last newline: appending to half a line would damage the next one too."""
+    if not path.exists():
         return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)
+    raw = path.read_bytes()
+    complete = raw.rfind(b"\n") + 1
+    if complete < len(raw):
+        os.truncate(path, complete)
+
+
+def _unwritable(path: Path, error: OSError) -> RunFailed:
+    return RunFailed(
+        f"{path}: cannot be written: {error.strerror or error}",
+        expected="a folder with free space that this user may write to",
+        fix="free space or change the output folder; the same command then resumes",
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -27,7 +27,7 @@ class DataConfig(Section):
     """Share of training items whose bands come from five different rows."""
     min_term_count: Annotated[int, Field(ge=2)] = 20
     """Words that occur less often in training have no place in the latent."""
-    ignored_terms: list[str] = ["test"]
+    ignored_terms: Annotated[tuple[str, ...], Field(strict=False)] = ("test",)
     """Words that are no description of a sound."""
 
 

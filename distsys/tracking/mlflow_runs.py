@@ -1,0 +1,208 @@
+"""Pushing run folders to MLflow. The only import of mlflow in the project, and only once something is pushed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from distsys.tracking.ledger import Ledger
+from distsys.tracking.location import QUIET, artifact_root, database_path, is_default, store_uri
+from distsys.tracking.spool import (
+    ARTIFACTS,
+    RUN_FILE,
+    STATUS_FILE,
+    MetricsLine,
+    RunRecord,
+    read_metrics_from,
+    read_record,
+    read_start_ms,
+    read_status,
+)
+
+# MLflow's limits: per call, and characters of a key and of a value.
+MAX_METRICS, MAX_PARAMS, MAX_KEY, MAX_VALUE, MAX_TAG = 1000, 100, 250, 6000, 5000
+MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
+FOLDER_TAG, STATUS_TAG, MESSAGE_TAG = "distsys.folder", "distsys.status", "distsys.message"
+
+# MLflow's client otherwise waits minutes per call for a server that is away.
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+Item = TypeVar("Item")
+
+
+class MlflowStore:
+    """One MLflow experiment as the target of run folders. Connects on construction; any call may raise.
+
+    Args:
+        root: folder of the default store.
+        experiment_name: the MLflow experiment, made if absent.
+    """
+
+    def __init__(self, root: Path, experiment_name: str) -> None:
+        self.uri = store_uri(root)
+        default = is_default(root, self.uri)
+        if default:
+            root.mkdir(parents=True, exist_ok=True)
+        self._client = _client(self.uri)
+        location = artifact_root(root) if default else None
+        self._experiment_id = self._experiment(experiment_name, location)
+        if default:
+            _enable_wal(database_path(root))
+
+    def push(self, folder: Path) -> None:
+        """Bring the store up to date with ``folder``. Repeating it after a crash at any point doubles nothing."""
+        if not (folder / RUN_FILE).exists():
+            return
+        ledger = self._created(folder)
+        try:
+            self._push_news(folder, ledger)
+        except Exception as error:
+            if _code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            # The database was removed or replaced: what it held is in the folder, so it is told anew.
+            Ledger().save(folder, uri=self.uri)
+            self._push_news(folder, self._created(folder))
+
+    def _push_news(self, folder: Path, ledger: Ledger) -> None:
+        before = (ledger.offset, ledger.status, len(ledger.artifacts))
+        self._push_metrics(folder, ledger)
+        sent = self._push_artifacts(folder, ledger)
+        self._push_status(folder, ledger)
+        if sent or before != (ledger.offset, ledger.status, len(ledger.artifacts)):
+            ledger.save(folder, uri=self.uri)
+
+    def _experiment(self, name: str, location: str | None) -> str:
+        known = self._client.get_experiment_by_name(name)
+        if known is None:
+            try:
+                return str(self._client.create_experiment(name, artifact_location=location))
+            except Exception as error:
+                if _code(error) != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                known = self._client.get_experiment_by_name(name)
+        return str(known.experiment_id)
+
+    def _created(self, folder: Path) -> Ledger:
+        """The ledger of ``folder``, whose run, and its parents' runs, now exist in the store."""
+        ledger = Ledger.load(folder, uri=self.uri)
+        if not ledger.run_id:
+            record = read_record(folder)
+            ledger.run_id = self._find(folder) or self._create(folder, record)
+            params = [_param(key, value) for key, value in record.params.items()]
+            for some in _chunks(params, MAX_PARAMS):
+                self._client.log_batch(ledger.run_id, params=some)
+            ledger.save(folder, uri=self.uri)
+        return ledger
+
+    def _find(self, folder: Path) -> str | None:
+        """The run of a process that died between creating it and writing that down."""
+        text = str(folder.resolve())
+        quote = '"' if "'" in text else "'"
+        query = f"tags.`{FOLDER_TAG}` = {quote}{text}{quote}"
+        runs = self._client.search_runs([self._experiment_id], filter_string=query, max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+    def _create(self, folder: Path, record: RunRecord) -> str:
+        tags = {_key(name): value[:MAX_TAG] for name, value in record.tags.items()}
+        tags |= {"mlflow.runName": record.name, "distsys.kind": record.kind, FOLDER_TAG: str(folder.resolve())}
+        if record.parent is not None:
+            tags["mlflow.parentRunId"] = self._created(Path(record.parent)).run_id
+        run = self._client.create_run(
+            self._experiment_id, start_time=read_start_ms(folder), tags=tags, run_name=record.name
+        )
+        return str(run.info.run_id)
+
+    def _push_metrics(self, folder: Path, ledger: Ledger) -> None:
+        lines = read_metrics_from(folder, ledger.offset)
+        for some in _chunks(_metrics(line for line, _ in lines), MAX_METRICS):
+            self._client.log_batch(ledger.run_id, metrics=some)
+        if lines:
+            ledger.offset = lines[-1][1]
+
+    def _push_artifacts(self, folder: Path, ledger: Ledger) -> bool:
+        news = ledger.new_artifacts(folder)
+        for name, mark in news.items():
+            parent = str(Path(name).parent)
+            self._client.log_artifact(ledger.run_id, str(folder / ARTIFACTS / name), None if parent == "." else parent)
+            ledger.artifacts[name] = mark
+        return bool(news)
+
+    def _push_status(self, folder: Path, ledger: Ledger) -> None:
+        if not (folder / STATUS_FILE).exists():
+            return
+        now = read_status(folder)
+        if ledger.status == (now.status, now.time_ms):
+            return
+        self._client.set_tag(ledger.run_id, STATUS_TAG, now.status)
+        if now.message or ledger.status[0]:
+            self._client.set_tag(ledger.run_id, MESSAGE_TAG, now.message[:MAX_TAG])
+        # MLflow has no word for the other three: the run was ended from outside.
+        status = MLFLOW_STATUS.get(now.status, "KILLED")
+        if status == "RUNNING":
+            self._client.update_run(ledger.run_id, status=status)
+        else:
+            self._client.set_terminated(ledger.run_id, status=status, end_time=now.time_ms)
+        ledger.status = (now.status, now.time_ms)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a store that is there refused one run, rather than being away."""
+    return _code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "error_code", ""))
+
+
+def _client(uri: str) -> Any:
+    for name, value in (QUIET | _IMPATIENT).items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _enable_wal(database: Path) -> None:
+    """Readers and the writer then do not wait for each other; the setting stays in the file."""
+    with closing(sqlite3.connect(database, timeout=30.0)) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+
+
+def _metrics(lines: Iterable[MetricsLine]) -> Iterator[Any]:
+    from mlflow.entities import Metric
+
+    for line in lines:
+        for name, value in line.metrics.items():
+            yield Metric(_key(name), value, line.time_ms, line.step)
+
+
+def _param(key: str, value: object) -> Any:
+    from mlflow.entities import Param
+
+    text = str(value)
+    return Param(_key(key), text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "...")
+
+
+def _key(name: str) -> str:
+    """``name`` as MLflow accepts it: one refused character would refuse the whole batch."""
+    clean = re.sub(r"[^\w\-. :/]", "_", name)
+    if len(clean) <= MAX_KEY:
+        return clean
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{clean[: MAX_KEY - 9]}-{digest}"
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some

@@ -1,0 +1,281 @@
+"""MLflow equals the run folders, whenever and however often it is told."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import socket
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distsys.tracking.mlflow_runs import MAX_KEY, MlflowStore
+from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
+from distsys.tracking.spool import RunRecord, Spool, read_metrics
+
+# Raised inside MLflow 3.17's own queries under SQLAlchemy 2.1.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+
+CLOSED_PORT = "http://127.0.0.1:9"
+DONE = SyncResult(synced=True, pending=0, error="")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables: making them takes seconds, copying them does not."""
+    root = tmp_path_factory.mktemp("schema")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        MlflowStore(root, "unused")
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(truncate)")
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def _client(root: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{root}/mlflow.db")
+
+
+def _runs(root: Path) -> dict[str, Any]:
+    """Every run of the experiment by its name, which must be there once."""
+    client = _client(root)
+    runs = client.search_runs([client.get_experiment_by_name("exp").experiment_id])
+    names = [run.info.run_name for run in runs]
+    assert len(names) == len(set(names)), names
+    return dict(zip(names, runs, strict=True))
+
+
+def _spool(root: Path, name: str, *, parent: Path | None = None, params: dict[str, Any] | None = None) -> Spool:
+    kind = "experiment" if parent is None else "trial"
+    record = RunRecord(kind, name, str(parent) if parent else None, params or {}, {"domain": "toy"})
+    return Spool.open((parent or root) / name, record)
+
+
+def _sync(root: Path, *folders: Path) -> SyncResult:
+    with MlflowMirror(root, "exp") as mirror:
+        for folder in folders:
+            mirror.watch(folder)
+        return mirror.close()
+
+
+def _assert_equal(root: Path, folder: Path) -> None:
+    """L5: count and values of every metric."""
+    lines = read_metrics(folder)
+    run = _runs(root)[folder.name]
+    assert set(run.data.metrics) == {name for line in lines for name in line.metrics}
+    for name in run.data.metrics:
+        told = [(m.step, m.timestamp, m.value) for m in _client(root).get_metric_history(run.info.run_id, name)]
+        assert told == [(line.step, line.time_ms, line.metrics[name]) for line in lines if name in line.metrics]
+
+
+def test_parent_children_params_and_metrics(root: Path) -> None:
+    parent = _spool(root, "parent", params={"search.num_trials": 2})
+    trials = [
+        _spool(root, f"trial-{i}", parent=parent.folder, params={"optim.lr": 0.1 * i, "ema": None}) for i in (1, 2)
+    ]
+    for trial in trials:
+        for step in range(5):
+            trial.log({"rms_ratio": 1 / (step + 3), f"only_{step}": 1.0}, step=step)
+    # Children before their parent, and the parent not at all: it is created along with them.
+    assert _sync(root, *(trial.folder for trial in trials)) == DONE
+    runs = _runs(root)
+    assert set(runs) == {"parent", "trial-1", "trial-2"}
+    for trial in trials:
+        _assert_equal(root, trial.folder)
+        tags = runs[trial.folder.name].data.tags
+        assert tags["mlflow.parentRunId"] == runs["parent"].info.run_id
+        assert (tags["distsys.kind"], tags["distsys.folder"]) == ("trial", str(trial.folder))
+        assert tags["domain"] == "toy"
+    assert runs["trial-2"].data.params == {"optim.lr": "0.2", "ema": "None"}
+    assert runs["parent"].data.params == {"search.num_trials": "2"}
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert not (root / "mlruns").exists()
+
+
+def test_more_metrics_and_params_than_one_call_takes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    sizes: list[tuple[int, int]] = []
+    real = MlflowClient.log_batch
+
+    def counted(self: Any, run_id: str, metrics: Any = (), params: Any = (), **others: Any) -> None:
+        sizes.append((len(metrics), len(params)))
+        real(self, run_id, metrics=metrics, params=params, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    spool = _spool(root, "run", params={f"p{i}": i for i in range(150)})
+    for step in range(23):
+        spool.log({f"m{i}": step + i / 7 for i in range(101)}, step=step)
+    assert _sync(root, spool.folder) == DONE
+    assert sizes == [(0, 100), (0, 50), (1000, 0), (1000, 0), (323, 0)]
+    _assert_equal(root, spool.folder)
+    assert len(_runs(root)["run"].data.params) == 150
+
+
+def test_news_arrive_while_it_runs(root: Path) -> None:
+    spool = _spool(root, "run")
+    with MlflowMirror(root, "exp") as mirror:
+        mirror.watch(spool.folder)
+        spool.log({"loss": 3.0}, step=0)
+        deadline = time.monotonic() + 30
+        while not (spool.folder / "mlflow.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        spool.log({"loss": 2.0}, step=1)
+        assert mirror.close() == DONE
+    _assert_equal(root, spool.folder)
+
+
+def test_a_crash_before_the_bookkeeping_doubles_nothing(root: Path) -> None:
+    parent = _spool(root, "parent")
+    trial = _spool(root, "it's a trial", parent=parent.folder, params={"optim.lr": 0.1})
+    for step in range(4):
+        trial.log({"loss": step / 3, "nan": math.nan}, step=step)
+    assert _sync(root, parent.folder, trial.folder) == DONE
+    for spool in (parent, trial):
+        (spool.folder / "mlflow.json").unlink()
+    trial.log({"loss": 9.0, "nan": math.nan}, step=4)
+    assert _sync(root, parent.folder, trial.folder) == DONE
+    run = _runs(root)["it's a trial"]
+    history = _client(root).get_metric_history(run.info.run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 1 / 3), (2, 2 / 3), (3, 1.0), (4, 9.0)]
+    assert len(_client(root).get_metric_history(run.info.run_id, "nan")) == 5
+
+
+def test_a_store_that_was_removed_is_filled_again(root: Path, empty_database: Path) -> None:
+    spool = _spool(root, "run")
+    spool.log({"loss": 1.0}, step=0)
+    assert _sync(root, spool.folder) == DONE
+    other = root / "again"
+    other.mkdir()
+    shutil.copy(empty_database, other / "mlflow.db")
+    ledger = spool.folder / "mlflow.json"
+    # The same bookkeeping against an empty database is what a removed file looks like.
+    ledger.write_text(ledger.read_text().replace(f"{root}/mlflow.db", f"{other}/mlflow.db"))
+    spool.log({"loss": 2.0}, step=1)
+    assert _sync(other, spool.folder) == DONE
+    _assert_equal(other, spool.folder)
+
+
+def test_a_store_that_is_away_costs_nothing_and_is_told_later(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", CLOSED_PORT)
+        begin = time.monotonic()
+        with MlflowMirror(root, "exp") as mirror:
+            spool = _spool(root, "run")
+            mirror.watch(spool.folder)
+            for step in range(20):
+                spool.log({"loss": step / 9}, step=step)
+            assert time.monotonic() - begin < 2.0
+            begin = time.monotonic()
+            result = mirror.close(timeout_s=2)
+            assert time.monotonic() - begin < 4.0
+    assert (result.synced, result.pending) == (False, 20)
+    assert "127.0.0.1" in result.error
+    assert _sync(root, spool.folder) == DONE
+    _assert_equal(root, spool.folder)
+
+
+def test_a_store_that_hangs_does_not_hold_up_the_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = _spool(root, "run")
+    spool.log({"loss": 1.0}, step=0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "6")
+        begin = time.monotonic()
+        with MlflowMirror(root, "exp") as mirror:
+            mirror.watch(spool.folder)
+            result = mirror.close(timeout_s=0.5)
+        assert time.monotonic() - begin < 3.0
+    assert (result.synced, result.pending) == (False, 1)
+    assert "did not answer within 0.5 s" in result.error
+    assert "s3cret" not in result.error
+
+
+def test_a_password_is_not_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cret@127.0.0.1:9")
+    with MlflowMirror(root, "exp") as mirror:
+        mirror.watch(_spool(root, "run").folder)
+        result = mirror.close(timeout_s=0.1)
+    assert not result.synced
+    assert "s3cret" not in result.error
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("running", "RUNNING"),
+        ("finished", "FINISHED"),
+        ("failed", "FAILED"),
+        ("pruned", "KILLED"),
+        ("stopped", "KILLED"),
+        ("interrupted", "KILLED"),
+    ],
+)
+def test_statuses(root: Path, status: str, expected: str) -> None:
+    spool = _spool(root, "run")
+    spool.finish(status, "because")
+    assert _sync(root, spool.folder) == DONE
+    run = _runs(root)["run"]
+    assert run.info.status == expected
+    assert (run.info.end_time is None) == (status == "running")
+    assert (run.data.tags["distsys.status"], run.data.tags["distsys.message"]) == (status, "because")
+
+
+def test_a_resumed_run_is_running_again(root: Path) -> None:
+    spool = _spool(root, "run")
+    spool.finish("interrupted")
+    assert _sync(root, spool.folder) == DONE
+    assert _sync(root, _spool(root, "run").folder) == DONE
+    run = _runs(root)["run"]
+    assert (run.info.status, run.data.tags["distsys.status"]) == ("RUNNING", "running")
+
+
+def test_artifacts_new_and_changed(root: Path) -> None:
+    spool = _spool(root, "run")
+    spool.artifact("report.md").write_text("one")
+    spool.artifact("figures/a.png").write_bytes(b"a")
+    assert _sync(root, spool.folder) == DONE
+    spool.artifact("report.md").write_text("three")
+    assert _sync(root, spool.folder) == DONE
+    (stored,) = (root / "mlartifacts").glob("*/artifacts")
+    assert (stored / "report.md").read_text() == "three"
+    assert (stored / "figures" / "a.png").read_bytes() == b"a"
+
+
+def test_names_and_values_beyond_the_limits(root: Path) -> None:
+    long = "a" * 300
+    spool = _spool(root, "run", params={long: "v" * 7000, long + "b": 1, "odd[0]": True})
+    spool.log({"per cent %": 1.0, "λ": 2.0}, step=0)
+    assert _sync(root, spool.folder) == DONE
+    data = _runs(root)["run"].data
+    assert len(data.params) == 3
+    assert all(len(key) <= MAX_KEY for key in data.params)
+    assert data.params["odd_0_"] == "True"
+    assert data.metrics == {"per cent _": 1.0, "λ": 2.0}
+
+
+def test_one_refused_run_does_not_hold_up_the_others(root: Path) -> None:
+    refused, good = _spool(root, "refused"), _spool(root, "good")
+    assert _sync(root, refused.folder) == DONE
+    _client(root).delete_run(_runs(root)["refused"].info.run_id)
+    for spool in (refused, good):
+        spool.log({"loss": 1.0}, step=0)
+    result = _sync(root, refused.folder, good.folder)
+    assert (result.synced, result.pending) == (False, 1)
+    assert "active" in result.error
+    _assert_equal(root, good.folder)
