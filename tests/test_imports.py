@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,5 +83,6 @@ def test_domains_do_not_know_each_other_and_the_core_knows_none() -> None:
 def test_a_bare_start_loads_nothing_heavy(start: str) -> None:
     heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib")
     code = f"import sys; {start}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     assert done.stdout.splitlines()[-1] == "[]"

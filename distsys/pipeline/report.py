@@ -20,22 +20,30 @@ from distsys.training.outcome import Outcome
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = 6
-"""Metric columns of a table on a terminal; the report holds all."""
+_COLUMNS = 3
+"""Metric columns of a table on a terminal."""
 
 
-def assessment_table(found: Assessment, *, columns: int = _COLUMNS) -> tuple[list[str], list[list[object]]]:
-    """The model and every baseline by metric, the selection metric first."""
-    shared = [name for name in found.metrics if any(name in row for row in found.baselines.values())]
-    names = [found.selection, *(name for name in shared if name != found.selection)][:columns]
+def assessment_table(found: Assessment, names: Sequence[str]) -> tuple[list[str], list[list[object]]]:
+    """The model and every baseline that has one of the metrics ``names``."""
     rows: list[list[object]] = [["model", *(found.metrics[name] for name in names)]]
-    rows += [[label, *(row.get(name, math.nan) for name in names)] for label, row in found.baselines.items()]
+    for label, row in found.baselines.items():
+        if any(name in row for name in names):
+            rows.append([label, *(row.get(name, math.nan) for name in names)])
     return ["", *names], rows
+
+
+def shared_metrics(found: Assessment) -> list[str]:
+    """Metrics that the model shares with a baseline, the selection metric first."""
+    shared = [name for name in found.metrics if any(name in row for row in found.baselines.values())]
+    return [found.selection, *(name for name in shared if name != found.selection)]
 
 
 def assessment_text(found: Assessment) -> str:
     """What ``distsys evaluate`` prints: all metrics, constraints and baseline rows."""
-    headers, rows = assessment_table(found, columns=3)
+    names = shared_metrics(found)
+    parts = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
+    tables = [text_table(*assessment_table(found, part)) for part in parts]
     metrics = text_table(
         ["metric (test set)", "value"], [[name, value] for name, value in sorted(found.metrics.items())]
     )
@@ -43,7 +51,7 @@ def assessment_text(found: Assessment) -> str:
         [name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()
     ]
     constraints = text_table(["constraint", "band", "value", "holds"], held)
-    return "\n\n".join([text_table(headers, rows), metrics, constraints, verdict_line(found)])
+    return "\n\n".join([*tables, metrics, constraints, verdict_line(found)])
 
 
 def verdict_line(found: Assessment) -> str:
@@ -76,7 +84,7 @@ def write_report(
 
 def _final_section(page: Page, found: Assessment) -> None:
     page.heading("The final model beside the baselines (test set)")
-    headers, rows = assessment_table(found, columns=12)
+    headers, rows = assessment_table(found, shared_metrics(found))
     page.table(headers, rows, mark=0)
     page.table(
         ["constraint", "band", "value", "holds"],
@@ -193,9 +201,8 @@ def _keep_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
 
 def final_lines(found: Assessment, report: Path, out: Path) -> Sequence[str]:
     """What ``distsys run`` ends with."""
-    headers, rows = assessment_table(found, columns=3)
     return [
-        text_table(headers, rows),
+        text_table(*assessment_table(found, shared_metrics(found)[:_COLUMNS])),
         "",
         verdict_line(found),
         f"checkpoint: {found.checkpoint}",

@@ -121,12 +121,14 @@ def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
 
 @contextmanager
 def _mirrored(experiment: Experiment, console: Console) -> Iterator[MlflowMirror]:
-    mirror = MlflowMirror(experiment.root, experiment.domain.name)
-    with mirror:
-        yield mirror
-    synced = mirror.close(timeout_s=_SYNC_S)
-    if not synced.synced:
-        console.say(f"tracking: {synced.pending} lines wait in the spool ({synced.error}); the next command sends them")
+    with MlflowMirror(experiment.root, experiment.domain.name) as mirror:
+        try:
+            yield mirror
+        finally:
+            synced = mirror.close(timeout_s=_SYNC_S)
+            if not synced.synced:
+                waiting = f"{synced.pending} lines wait in the spool ({synced.error})"
+                console.say(f"tracking: {waiting}; the same command sends them")
 
 
 @contextmanager

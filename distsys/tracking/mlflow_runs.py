@@ -83,7 +83,8 @@ class MlflowStore:
         known = self._client.get_experiment_by_name(name)
         if known is None:
             try:
-                return str(self._client.create_experiment(name, artifact_location=location))
+                tags = {"mlflow.experimentKind": "custom_model_development"}  # opens the pages for training runs
+                return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
             except Exception as error:
                 if _code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise

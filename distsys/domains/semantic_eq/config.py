@@ -21,8 +21,8 @@ class DataConfig(Section):
     """Checksum that the file must have; null accepts any and notes what it found."""
     num_synthetic: Annotated[int, Field(ge=200)] = 1600
     """Synthetic settings, when there is no path."""
-    held_out_rows: Annotated[int, Field(ge=20)] = 110
-    """Rows of small submitters in each of validation and test, about."""
+    held_out_rows: Annotated[int, Field(ge=20)] = 119
+    """Rows, about, in each of test (the people with the fewest settings) and validation (the next)."""
     recombined_share: Share = 0.5
     """Share of training items whose bands come from five different rows."""
     min_term_count: Annotated[int, Field(ge=2)] = 20

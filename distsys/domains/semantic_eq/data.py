@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,37 +107,43 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
 def split_by_submitter(table: Table, data: DataConfig, *, seed: int) -> tuple[list[int], list[int], list[int]]:
     """Row numbers of training, validation and test; no person stands in two, nor does any exact duplicate.
 
-    Held-out people are those with few settings, drawn until about ``held_out_rows`` rows each are reached.
+    Test holds the people with the fewest settings, so that it holds the most people; validation the next.
 
     Raises:
         DataError: there are too few people.
     """
     counts = Counter(table.submitter)
-    small = sorted(name for name, count in counts.items() if count <= max(1, data.held_out_rows // 5))
-    order = np.random.default_rng([seed, 0x5B11]).permutation(len(small))
-    held: list[set[str]] = [set(), set()]
-    sizes = [0, 0]
-    for name in (small[index] for index in order):
-        part = int(sizes[1] < sizes[0])
-        if sizes[part] < data.held_out_rows:
-            held[part].add(name)
-            sizes[part] += counts[name]
-    if min(sizes) < data.held_out_rows // 2 or len(counts) == len(held[0] | held[1]):
+    names = sorted(counts)
+    order = np.random.default_rng([seed, 0x5B11]).permutation(len(names))
+    by_size = sorted((names[index] for index in order), key=lambda name: counts[name])
+    test_people, rest = _take(by_size, counts, data.held_out_rows)
+    validation_people, train_people = _take(rest, counts, data.held_out_rows)
+    if not train_people or sum(counts[name] for name in train_people) < data.held_out_rows:
         raise DataError(
-            f"{len(table.term)} settings by {len(counts)} people leave {sizes[0]} and {sizes[1]} rows to hold out",
-            expected=f"about {data.held_out_rows} rows in each of validation and test, by people with few settings",
+            f"{len(table.term)} settings by {len(counts)} people leave too few to train on",
+            expected=f"{data.held_out_rows} rows in each of test and validation, and more people besides",
             fix="lower data.held_out_rows, or use a larger file",
         )
-    test = _distinct(table, held[1], set())
+    test = _distinct(table, test_people, set())
     seen = {table.physical[row].tobytes() for row in test}
-    validation = _distinct(table, held[0], seen)
+    validation = _distinct(table, validation_people, seen)
     seen |= {table.physical[row].tobytes() for row in validation}
-    return _distinct(table, set(counts) - held[0] - held[1], seen), validation, test
+    return _distinct(table, train_people, seen), validation, test
 
 
-def _distinct(table: Table, people: set[str], elsewhere: set[bytes]) -> list[int]:
+def _take(people: Sequence[str], counts: Mapping[str, int], num_rows: int) -> tuple[set[str], list[str]]:
+    """The first ``people`` with ``num_rows`` rows or just more between them, and the others."""
+    taken, rows = 0, 0
+    while taken < len(people) and rows < num_rows:
+        rows += counts[people[taken]]
+        taken += 1
+    return set(people[:taken]), list(people[taken:])
+
+
+def _distinct(table: Table, people: Iterable[str], elsewhere: set[bytes]) -> list[int]:
     """Rows of ``people`` that are no exact duplicate of a row on another side."""
-    rows = [row for row, name in enumerate(table.submitter) if name in people]
+    wanted = set(people)
+    rows = [row for row, name in enumerate(table.submitter) if name in wanted]
     return [row for row in rows if table.physical[row].tobytes() not in elsewhere]
 
 
