@@ -16,8 +16,8 @@ from distsys.config.space import SearchSpace, read_space
 from distsys.config.validate import config_type, dump, fingerprint, validate_layers
 from distsys.domains.protocol import Domain
 from distsys.domains.registry import get_domain
-from distsys.errors import ConfigError, DistsysError, UsageError, did_you_mean
-from distsys.tracking.spool import RunRecord
+from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
+from distsys.tracking.spool import RunRecord, Spool
 
 
 @dataclass(frozen=True)
@@ -172,3 +172,20 @@ def locked(folder: Path) -> Iterator[None]:
                 fix="wait for it, or use another --out or --seed",
             ) from None
         yield
+
+
+@contextmanager
+def noted_end(spool: Spool) -> Iterator[None]:
+    """How the block ends becomes the run's status for trackers."""
+    try:
+        yield
+    except StoppedByHealth as error:
+        spool.finish("stopped", error.found)
+        raise
+    except Interrupted as error:
+        spool.finish("interrupted", error.found)
+        raise
+    except Exception as error:
+        spool.finish("failed", str(error))
+        raise
+    spool.finish("finished")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from distsys.console import Bar, Console
 from distsys.domains.protocol import Domain, MetricSpec
-from distsys.errors import Interrupted, StoppedByHealth
+from distsys.errors import StoppedByHealth
+from distsys.pipeline.experiment import noted_end
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
 from distsys.training.context import FitContext
 from distsys.training.evaluate import Validation
@@ -50,7 +51,7 @@ def train(
         spool = Spool.open(folder, record)
         if mirror is not None:
             mirror.watch(folder)
-        with console.bar(record.kind, spec.steps) as bar, _ending(spool):
+        with console.bar(record.kind, spec.steps) as bar, noted_end(spool):
             if through_ray:
                 _on_workers(spec, folder, record, num_workers, bar, domain.selection)
             else:
@@ -60,23 +61,6 @@ def train(
     _require_health(outcome)
     _say(outcome, domain.selection, record.kind, console)
     return outcome
-
-
-@contextmanager
-def _ending(spool: Spool) -> Iterator[None]:
-    """The run's status for trackers, however it ends."""
-    try:
-        yield
-    except StoppedByHealth as error:
-        spool.finish("stopped", error.found)
-        raise
-    except Interrupted as error:
-        spool.finish("interrupted", error.found)
-        raise
-    except Exception as error:
-        spool.finish("failed", str(error))
-        raise
-    spool.finish("finished")
 
 
 def _in_process(spec: RunSpec, domain: Domain, folder: Path, spool: Spool, bar: Bar) -> None:

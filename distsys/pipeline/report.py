@@ -114,7 +114,9 @@ def _training_section(page: Page, experiment: Experiment, final: Outcome) -> Non
         for term in experiment.domain.terms
         for name in (f"term/{term.name}", term.weight_name, f"gradient_share/{term.name}")
     ]
-    curves = {name: [line.metrics.get(name, math.nan) for line in lines] for name in [*dict.fromkeys(names), *terms]}
+    curves = {name: [line.metrics[name] for line in lines] for name in dict.fromkeys(names)}
+    moving = {name: [line.metrics[name] for line in lines] for name in terms}
+    curves |= {name: values for name, values in moving.items() if len(set(values)) > 1}
     page.figure("Learning curves", learning_curves([line.step for line in lines], curves, best_step=best.step))
     last = lines[-1].metrics
     page.table(

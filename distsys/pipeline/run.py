@@ -12,7 +12,7 @@ import yaml
 from distsys.config.validate import dump, with_values
 from distsys.console import Console
 from distsys.errors import UsageError
-from distsys.pipeline.experiment import Experiment, flat_params, locked, preflight
+from distsys.pipeline.experiment import Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import train
 from distsys.pipeline.handoff import Handoff, run_handoff
 from distsys.pipeline.report import write_report
@@ -111,12 +111,8 @@ def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
         mirror.watch(experiment.folder)
-        try:
+        with noted_end(spool):
             yield mirror
-        except BaseException as error:
-            spool.finish("failed", str(error))
-            raise
-        spool.finish("finished")
 
 
 @contextmanager
