@@ -15,6 +15,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", MLFLOW_DISABLE_TELEMETRY="true", 
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
+from distsys.domains import registry  # noqa: E402 - after the environment is set
 from tests.outside import install  # noqa: E402 - after the environment is set
 
 
@@ -24,6 +25,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("outside")
     install(folder)
     sys.path.insert(0, str(folder))
+    registry._entries.cache_clear()
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])
     yield folder

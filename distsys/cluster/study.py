@@ -20,7 +20,7 @@ from distsys.config.space import Dimension, SearchSpace
 from distsys.domains.protocol import MetricSpec
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_RETRY_OF = "retry_of"
+_NUMBER = "number"
 _ILL = "ill"
 _FLOOR = "noise_floor"
 
@@ -135,14 +135,17 @@ class Study:
         """
         latest = self._latest_attempts()
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            origin = _origin(trial)
-            if latest[origin].number == trial.number:
-                self._study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: origin})
+            number = trial.user_attrs.get(_NUMBER)
+            if number is None:
+                self._study.enqueue_trial(trial.params)
+            elif latest[number].number == trial.number:
+                self._study.enqueue_trial(trial.params, user_attrs={_NUMBER: number})
             self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _latest_attempts(self) -> dict[int, FrozenTrial]:
-        """By number asked: the attempt that counts, which is the last."""
-        return {_origin(item): item for item in self._study.get_trials(deepcopy=False)}
+        """By our own number: the attempt that counts, which is the last."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {item.user_attrs[_NUMBER]: item for item in trials if _NUMBER in item.user_attrs}
 
     @property
     def remaining(self) -> int:
@@ -152,7 +155,9 @@ class Study:
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of the next trial; one that a crash interrupted keeps its number."""
         trial = self._study.ask(self._distributions)
-        number = _origin(trial)
+        if _NUMBER not in trial.user_attrs:
+            trial.set_user_attr(_NUMBER, max(self._latest_attempts(), default=-1) + 1)
+        number = int(trial.user_attrs[_NUMBER])
         self._open[number] = trial
         return number, dict(trial.params)
 
@@ -216,10 +221,6 @@ def _distribution(item: Dimension, integer: bool) -> BaseDistribution:
     if integer:
         return IntDistribution(int(item.low), int(item.high), log=item.log)
     return FloatDistribution(float(item.low), float(item.high), log=item.log)
-
-
-def _origin(trial: FrozenTrial | optuna.Trial) -> int:
-    return int(trial.user_attrs.get(_RETRY_OF, trial.number))
 
 
 def _row(number: int, trial: FrozenTrial) -> TrialRow:

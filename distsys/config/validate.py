@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
@@ -16,6 +17,7 @@ from distsys.errors import ConfigError, DistsysError, did_you_mean
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
+@cache
 def config_type(domain_config: type[BaseModel]) -> type[CoreConfig]:
     """The full schema of an experiment: the shared part and a domain's ``data`` and ``model``."""
     assert set(domain_config.model_fields) == {"data", "model"}, "a domain's config holds data and model"

@@ -62,7 +62,7 @@ def undisturbed(model: nn.Module, *, seed: int) -> Iterator[None]:
     states: tuple[Any, Any] = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model.eval()
         try:
             yield

@@ -20,7 +20,7 @@ from distsys.training.objective import Objective
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
 from distsys.training.spec import RunSpec
-from distsys.training.step import Stepper
+from distsys.training.step import Stepper, seed_globally
 
 _SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
@@ -50,7 +50,7 @@ class Run:
         torch.set_num_threads(config.cpu_threads)
         self.data = cached_data(self._domain, self._spec)
         self._validation_set = self.data.validation.to(self._workers.device)
-        torch.manual_seed(config.seed)
+        seed_globally(config.seed, self._workers.device)
         model = self._domain.build_model(config, self.data.statistics).to(self._workers.device)
         self._objective = Objective(self._domain.terms, self._spec.weights())
         self._stepper = Stepper(

@@ -157,3 +157,17 @@ def test_constraints_reach_the_sampler_and_a_pruned_trial_is_told_as_pruned(tmp_
     assert [row.state for row in study.rows()] == ["complete", "pruned"]
     assert study.rows()[1].value == 5.0
     assert study.rows()[0].ill == ("spread = 0.0",)
+
+
+def test_numbers_have_no_gaps_after_a_crash(tmp_path: Path) -> None:
+    study = open_study(tmp_path, num_trials=4)
+    for _ in range(2):
+        study.ask()
+    again = open_study(tmp_path, num_trials=4)
+    numbers = []
+    while again.remaining > 0:
+        number, _ = again.ask()
+        numbers.append(number)
+        finish(again, number, 1.0)
+    assert numbers == [0, 1, 2, 3]
+    assert [row.number for row in again.rows()] == [0, 1, 2, 3]

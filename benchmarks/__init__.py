@@ -1,0 +1,1 @@
+"""What performance claims rest on; each module prints a table with its peers beside it."""
