@@ -22,7 +22,6 @@ from distsys.domains.protocol import MetricSpec
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _NUMBER = "number"
 _ILL = "ill"
-_FLOOR = "noise_floor"
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class RungPruner(BasePruner):
 
     def __init__(self, *, first_step: int, reduction_factor: int, spec: MetricSpec) -> None:
         self._first, self._factor, self._spec = first_step, reduction_factor, spec
+        self.noise_floor = 0.0
+        """Of the trial that is about to be judged; in memory, as every write to the study costs a sync."""
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
@@ -68,17 +69,13 @@ class RungPruner(BasePruner):
             return False
         cutoff = values[max(1, len(values) // self._factor) - 1]
         value = trial.intermediate_values[step]
-        return self._spec.better(cutoff, than=value) and abs(value - cutoff) > self._floor(trial)
+        return self._spec.better(cutoff, than=value) and abs(value - cutoff) > self.noise_floor
 
     def _is_rung(self, step: int) -> bool:
         rung = self._first
         while rung < step:
             rung *= self._factor
         return rung == step
-
-    @staticmethod
-    def _floor(trial: FrozenTrial) -> float:
-        return float(trial.user_attrs.get(_FLOOR, 0.0))
 
 
 class Study:
@@ -110,7 +107,7 @@ class Study:
         self._distributions = {
             name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()
         }
-        self._num_trials, self._spec = num_trials, spec
+        self._num_trials, self._spec, self._pruner = num_trials, spec, pruner
         storage = JournalStorage(JournalFileBackend(str(path)))
         direction = StudyDirection.MAXIMIZE if spec.direction == "max" else StudyDirection.MINIMIZE
         self._study = optuna.create_study(
@@ -164,7 +161,8 @@ class Study:
     def report(self, number: int, *, step: int, value: float, noise_floor: float) -> bool:
         """Note an intermediate value; True when the trial should stop."""
         trial = self._open[number]
-        trial.set_user_attr(_FLOOR, noise_floor)
+        if self._pruner is not None:
+            self._pruner.noise_floor = noise_floor
         if not math.isfinite(value):
             return False
         trial.report(value, step)
@@ -175,7 +173,7 @@ class Study:
         trial = self._open.pop(number)
         for name, violation in violations.items():
             trial.set_constraint(name, violation if math.isfinite(violation) else 1e9)
-        trial.set_user_attr(_ILL, list(ill))
+        self._note(trial, ill)
         if math.isfinite(value):
             self._study.tell(trial, value)
         else:
@@ -184,14 +182,19 @@ class Study:
     def prune(self, number: int, *, ill: Sequence[str]) -> None:
         """The trial was stopped early because others were clearly better."""
         trial = self._open.pop(number)
-        trial.set_user_attr(_ILL, list(ill))
+        self._note(trial, ill)
         self._study.tell(trial, state=TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
         """The trial ended without a result."""
         trial = self._open.pop(number)
-        trial.set_user_attr(_ILL, [reason])
+        self._note(trial, [reason])
         self._study.tell(trial, state=TrialState.FAIL)
+
+    @staticmethod
+    def _note(trial: optuna.Trial, ill: Sequence[str]) -> None:
+        if ill:
+            trial.set_user_attr(_ILL, list(ill))
 
     def rows(self) -> list[TrialRow]:
         """Every ended trial, in the order asked; an attempt that a crash ended is not one."""

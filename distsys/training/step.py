@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distsys.config.schema import CoreConfig, OptimizerConfig
@@ -74,13 +73,13 @@ class Stepper:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self._schedule = LambdaLR(self._optimizer, lambda step: learning_rate_factor(settings, steps, step))
         decay = settings.ema_decay
         self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._steps, self._stepped = steps, 0
         self._budget = max(_FEW, math.ceil(settings.max_skipped_share * steps))
         self._generator = torch.Generator(device=workers.device)
         self.skipped = 0
-        self._last: tuple[Tensor, Tensor]
+        self._last: tuple[Tensor, float]
 
     @property
     def evaluated(self) -> nn.Module:
@@ -89,7 +88,9 @@ class Stepper:
 
     @property
     def learning_rate(self) -> float:
-        return float(self._schedule.get_last_lr()[0])
+        """Of the next step; it moves only with steps that were really taken."""
+        settings = self._config.optimizer
+        return settings.learning_rate * learning_rate_factor(settings, self._steps, self._stepped)
 
     def step(self, batch: Batch, *, progress: float, seed: int) -> None:
         """Forward, terms, weights, backward, finite check, clip, update, schedule, average.
@@ -103,14 +104,19 @@ class Stepper:
         norm = self._norm(total)
         if self._workers.all_finite(norm):
             self._clip(norm)
-            self._optimizer.step()
-            self._schedule.step()
-            if self._average:
-                self._average.update_parameters(self.model)
+            self._update()
         else:
             self._skip(terms)
         self._optimizer.zero_grad(set_to_none=True)
         self._last = total.detach(), norm
+
+    def _update(self) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self._optimizer.step()
+        self._stepped += 1
+        if self._average:
+            self._average.update_parameters(self.model)
 
     def gradient_shares(self, batch: Batch, *, progress: float, seed: int) -> dict[str, float]:
         """Each term's share of the gradient norm on ``batch``; changes nothing."""
@@ -123,7 +129,7 @@ class Stepper:
         loss, norm = self._last
         return {
             "train_loss": float(loss),
-            "grad_norm": float(norm),
+            "grad_norm": norm,
             "learning_rate": self.learning_rate,
             "skipped_steps": float(self.skipped),
         }
@@ -133,7 +139,7 @@ class Stepper:
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            "stepped": self._stepped,
             "average": self._average.state_dict() if self._average else {},
             "skipped": self.skipped,
         }
@@ -144,7 +150,7 @@ class Stepper:
         if self._average:
             self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._stepped = state["stepped"]
         self.skipped = state["skipped"]
 
     def _forward(self, batch: Batch, *, seed: int, module: nn.Module | None = None) -> dict[str, Tensor]:
@@ -155,14 +161,16 @@ class Stepper:
             terms: dict[str, Tensor] = (module or self._terms)(batch, self._generator)
         return terms
 
-    def _norm(self, total: Tensor) -> Tensor:
+    def _norm(self, total: Tensor) -> float:
+        """Norm of the whole gradient; not finite when the loss is not. The step's one wait for the device."""
         gradients = [item.grad for item in self._parameters if item.grad is not None]
-        return torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach()
+        return float(torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach())
 
-    def _clip(self, norm: Tensor) -> None:
+    def _clip(self, norm: float) -> None:
         limit = self._config.optimizer.grad_clip_norm
-        if limit is not None:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm, foreach=True)
+        if limit is not None and norm > limit:
+            gradients = [item.grad for item in self._parameters if item.grad is not None]
+            torch._foreach_mul_(gradients, limit / norm)
 
     def _skip(self, terms: Mapping[str, Tensor]) -> None:
         self.skipped += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distsys.errors import ConfigError
@@ -34,14 +35,14 @@ class Workers:
         ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=ids)
 
-    def all_finite(self, value: Tensor) -> bool:
-        """Whether ``value``, a scalar, is finite on every worker."""
-        finite = torch.isfinite(value)
-        if self.world_size > 1:
-            flag = finite.to(torch.float32)
-            dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-            return bool(flag > 0)
-        return bool(finite)
+    def all_finite(self, value: float) -> bool:
+        """Whether ``value`` is finite on every worker."""
+        finite = math.isfinite(value)
+        if self.world_size == 1:
+            return finite
+        flag = torch.tensor(float(finite), device=self.device)
+        dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+        return bool(flag > 0)
 
     def from_first(self, value: Value | None) -> Value:
         """The value that the first worker passes in, on every worker."""
