@@ -134,7 +134,7 @@ def _ours(root: Path, turn: int) -> float:
 
     with Console(quiet=True).bar("ours", NUM_TRIALS) as bar:
         source = Timed(experiment, open_study(experiment), bar, None)
-        run_trials(source, limit=NUM_TRIALS, wanted=TOGETHER, cpus=1, use_gpu=False)
+        run_trials(source, limit=NUM_TRIALS, wanted=TOGETHER, cpus=1, device="cpu")
     return _warm_s(ends)
 
 

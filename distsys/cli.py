@@ -170,6 +170,7 @@ def _positive(text: str) -> int:
 def _load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
     from distsys.pipeline.experiment import load_experiment
 
+    _require_lasting(options.out)
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     return load_experiment(
         options.config,
@@ -179,6 +180,16 @@ def _load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
         space=options.space,
         searches=searches,
     )
+
+
+def _require_lasting(out: Path) -> None:
+    """Ray unpacks a job's working directory into a cache that it may delete."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not out.is_absolute():
+        raise UsageError(
+            f"--out {out} inside a Ray job",
+            expected="an absolute path on storage that every node sees",
+            fix="distsys run ... --out /absolute/folder",
+        )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 Call = Callable[..., tuple[int, str, str]]
 RUN = ("run", "{outside}/sine.yaml", "--space", "{outside}/space.yaml", "--out", "{tmp}/runs")
@@ -62,6 +63,10 @@ def test_bad_input_is_refused_with_help_and_nothing_is_written(
         ("optimizer.learning_rate: {lo: 1e-3, high: 1e-1}", ["unknown key 'lo'", "did you mean 'low'?"]),
         ("final.steps: {low: 10, high: 20}", ["cannot be searched"]),
         ("model.width: {choices: [4, wide]}", ["model.width = 'wide' does not fit"]),
+        (
+            "search.weights.lambda_mse: {low: 0.1, high: 1.0}",
+            ["'search.weights.lambda_mse' is searched", "final.weights.lambda_mse: {times: 2}"],
+        ),
         ("a: {low: 1, high: 2}\nb: {low: 1, high: 2}", ["2 problems", "'a' is not", "'b' is not"]),
     ],
 )
@@ -134,6 +139,22 @@ def test_check_accepts_a_good_config_and_writes_nothing(distsys: Call, tmp_path:
     assert code == 0
     assert "fit" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_written(distsys: Call, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    code, _, err = distsys(*RUN, "--set", "device=cuda")
+    assert code == 2
+    assert "no CUDA device is visible" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_relative_out_inside_a_ray_job_is_refused(distsys: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    code, _, err = distsys("run", "{outside}/sine.yaml", "--out", "runs")
+    assert code == 2
+    assert "absolute path" in err
 
 
 def test_evaluate_and_ui_without_anything_say_what_to_run(distsys: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -86,3 +87,14 @@ def test_a_bare_start_loads_nothing_heavy(start: str) -> None:
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_local_training_needs_only_torch_numpy_scipy_pydantic_and_yaml(outside: Path, tmp_path: Path) -> None:
+    """As on a machine where nothing else is installed: importing anything else fails."""
+    absent = ("ray", "optuna", "mlflow", "matplotlib", "jaxtyping", "beartype", "sklearn", "pandas", "rich")
+    arguments = ["train", str(outside / "sine.yaml"), "--local", "--preset", "tiny", "--out", str(tmp_path), "--json"]
+    start = f"import sys; sys.modules.update(dict.fromkeys({absent})); from distsys.cli import main"
+    code = f"{start}; sys.exit(main({arguments}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["mae"] < 1.0

@@ -37,7 +37,7 @@ def ray_session() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    joined = "RAY_ADDRESS" in os.environ
+    joined = joins_cluster()
     place: dict[str, Any] = (
         {}
         if joined
@@ -54,6 +54,18 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def joins_cluster() -> bool:
+    """Whether a running cluster will be joined, whose machines may have what this one has not."""
+    return "RAY_ADDRESS" in os.environ
+
+
+def wants_gpu(device: str) -> bool:
+    """Whether a process of ``device`` (``auto``, ``cpu``, ``cuda``) should be given one of the cluster's GPUs."""
+    import ray
+
+    return device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
 
 
 def concurrent_trials(wanted: int | None, *, cpus_per_trial: int, use_gpu: bool) -> int:

@@ -12,6 +12,7 @@ import ray.train
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
+from distsys.cluster.session import wants_gpu
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, RunFailed
 from distsys.tracking.spool import RunRecord, Spool
@@ -24,7 +25,7 @@ _RESTARTS = 2
 """Times that a dead worker group is started again, from the last checkpoint."""
 
 
-def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_workers: int, use_gpu: bool) -> None:
+def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_workers: int, device: str) -> None:
     """Train ``spec`` on ``num_workers`` workers; checkpoints, metrics and outcome go to ``folder``.
 
     ``folder`` must be on storage that every worker sees.
@@ -37,7 +38,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
     trainer = TorchTrainer(
         _work,
         train_loop_config={"spec": spec.content(), "folder": str(folder), "record": vars(record)},
-        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
+        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=wants_gpu(device)),
         run_config=RunConfig(
             # A reused name would make Ray resume; resuming is our checkpoints' business.
             name=f"{folder.name}-{os.getpid()}",

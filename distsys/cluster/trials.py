@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 import traceback
@@ -14,7 +15,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from distsys.cluster.session import concurrent_trials
+from distsys.cluster.session import concurrent_trials, wants_gpu
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, RunFailed
 from distsys.tracking.spool import RunRecord, Spool
@@ -104,8 +105,9 @@ class _TrialProcess(tune.Trainable):
     def step(self) -> dict[str, Any]:
         try:
             if self._waiting is not None:
-                config, self._waiting = self._waiting, None
-                self._begin(config)
+                content = json.loads(self._waiting["assignment"])
+                self._waiting = None
+                self._begin(content)
             validation = next(self._validations, None)
         except DistsysError as error:
             return self._failed(error.found)
@@ -149,11 +151,9 @@ class _SourceSearcher(Searcher):
             return Searcher.FINISHED
         self.keys[trial_id] = assignment.key
         self.assignments[assignment.key] = assignment
-        return {
-            "spec": dict(assignment.spec),
-            "folder": str(assignment.folder),
-            "record": vars(assignment.record),
-        }
+        content = {"spec": assignment.spec, "folder": str(assignment.folder), "record": vars(assignment.record)}
+        # One string: Tune flattens, tags and copies every key of a config, which costs more than a short trial.
+        return {"assignment": json.dumps(content)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         key = self.keys[trial_id]
@@ -192,16 +192,18 @@ class _SourceScheduler(FIFOScheduler):
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
-def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int, use_gpu: bool) -> None:
+def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int, device: str) -> None:
     """Carry out up to ``limit`` runs of ``source``, as many at a time as fit.
 
     Args:
         wanted: trials at a time at most; None takes what fits.
         cpus: CPUs of one trial.
+        device: ``auto`` and ``cuda`` give each trial a GPU where the cluster has some.
 
     Raises:
         RunFailed: the cluster has no room for a single trial.
     """
+    use_gpu = wants_gpu(device)
     together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
     if together < 1:
         raise RunFailed(

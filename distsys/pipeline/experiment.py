@@ -85,7 +85,9 @@ def load_experiment(
     config = validate_layers(layers, config_type(domain.config), also=_weight_problems(layers, domain))
     searched = SearchSpace({}, frozenset())
     if searches:
-        searched = read_space(space or find_config(domain.name, folder="search_spaces"), config)
+        space_path = space or find_config(domain.name, folder="search_spaces")
+        searched = read_space(space_path, config)
+        _require_carried_over(space_path, searched, config)
     return Experiment(domain, config, searched, layers, preset, root.absolute())
 
 
@@ -124,6 +126,23 @@ def _relative_in_search(phase: str, weights: dict[str, Any]) -> list[DistsysErro
     ]
 
 
+def _require_carried_over(path: Path, space: SearchSpace, config: CoreConfig) -> None:
+    """A weight that is searched must reach the final phase, else the winner is trained on another objective."""
+    prefix = "search.weights."
+    searched = [item.removeprefix(prefix) for item in space.dimensions if item.startswith(prefix)]
+    problems = [
+        DistsysError(
+            f"'{prefix}{name}' is searched, but 'final.weights.{name}' does not depend on it",
+            expected="a final weight relative to the searched one",
+            fix=f"final.weights.{name}: {{times: 2}}, or take it out of the search space",
+        )
+        for name in searched
+        if config.final.weights[name].times is None
+    ]
+    if problems:
+        raise ConfigError.collect(str(path), problems)
+
+
 def preflight(experiment: Experiment) -> None:
     """Build data and model, take one step and one validation, and write nothing.
 
@@ -137,7 +156,10 @@ def preflight(experiment: Experiment) -> None:
     from distsys.training.workers import Workers, pick_device
 
     config, reads = record_reads(experiment.config)
-    workers = Workers(pick_device(config.device))
+    from distsys.cluster.session import joins_cluster
+
+    # The driver of a cluster's job may stand on a machine without the GPU that its workers have.
+    workers = Workers(pick_device("auto" if joins_cluster() else config.device))
     spec = RunSpec(config, "search")
     Run(FitContext(spec, experiment.domain, experiment.root / ".nowhere", workers, tracker=None)).rehearse()
     unread = [path for path in experiment.space.dimensions if path not in reads]

@@ -76,8 +76,7 @@ def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, num_workers: int
     from distsys.cluster.train import fit_on_workers
 
     with ray_session(), _following(folder, bar, metric):
-        use_gpu = pick_device(spec.config.device).type == "cuda"
-        fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, use_gpu=use_gpu)
+        fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device=spec.config.device)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _run(experiment: Experiment, source: _CandidateSource, console: Console) -> 
             limit=count,
             wanted=config.search.concurrent_trials,
             cpus=config.cpu_threads,
-            use_gpu=config.device == "cuda",
+            device=config.device,
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import yaml
 
 from distsys.config.validate import dump, with_values
@@ -186,7 +187,7 @@ def _final_training(
         folder=folder,
         record=record,
         num_workers=num_workers,
-        through_ray=num_workers > 1,
+        through_ray=num_workers > 1 or _is_elsewhere(spec.config.device),
         console=console,
         mirror=mirror,
     )
@@ -194,6 +195,11 @@ def _final_training(
     manifest = Spool(folder).artifact("manifest.json")
     manifest.write_bytes((outcome.checkpoint / "manifest.json").read_bytes())
     return outcome
+
+
+def _is_elsewhere(device: str) -> bool:
+    """Whether the device is a GPU that only the cluster's other machines have."""
+    return device == "cuda" and not torch.cuda.is_available()
 
 
 def _assessed(outcome: Outcome, folder: Path) -> Assessment:

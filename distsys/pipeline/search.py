@@ -111,7 +111,7 @@ def _run_missing(
             limit=study.remaining,
             wanted=config.search.concurrent_trials,
             cpus=config.cpu_threads,
-            use_gpu=config.device == "cuda",
+            device=config.device,
         )
 
 

@@ -52,7 +52,8 @@ class Validation:
         """Everything under the names that trackers use."""
         terms = {f"term/{name}": value for name, value in self.terms.items()}
         shares = {f"gradient_share/{name}": value for name, value in self.gradient_shares.items()}
-        return {**self.metrics, **self.weights, **terms, **shares, **self.extra, "loss": self.loss}
+        own = {"loss": self.loss, "healthy": float(self.healthy)}
+        return {**self.metrics, **self.weights, **terms, **shares, **self.extra, **own}
 
 
 @contextmanager

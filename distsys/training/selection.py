@@ -17,8 +17,9 @@ def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
     """Standard error of the mean difference over the same frozen items; below it two values are a tie."""
     if len(items) != len(others) or len(items) < 2:
         return 0.0
-    difference = np.asarray(items) - np.asarray(others)
-    floor = float(difference.std(ddof=1) / math.sqrt(len(difference)))
+    with np.errstate(invalid="ignore"):
+        difference = np.asarray(items) - np.asarray(others)
+        floor = float(difference.std(ddof=1) / math.sqrt(len(difference)))
     return floor if math.isfinite(floor) else 0.0
 
 

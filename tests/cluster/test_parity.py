@@ -31,7 +31,7 @@ def cluster(outside: Path) -> Iterator[None]:
 def through_ray(outside: Path, folder: Path, num_workers: int, *overrides: str) -> None:
     spec, _ = make_spec(outside, *overrides)
     record = RunRecord("train", "test", None, {}, {})
-    fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, use_gpu=False)
+    fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device="cpu")
 
 
 def test_one_worker_equals_the_local_loop_to_the_bit(cluster: None, outside: Path, tmp_path: Path) -> None:

@@ -1,0 +1,203 @@
+"""Settings of people: what is refused by name, who is held out, and what training items are made of."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from distsys.domains.semantic_eq import SemanticEq
+from distsys.domains.semantic_eq.config import Config, Request
+from distsys.domains.semantic_eq.data import split_by_submitter
+from distsys.domains.semantic_eq.metrics import (
+    active_units,
+    extreme_latents,
+    in_bounds_fraction,
+    knn_accuracy,
+    shuffled_silhouette,
+    silhouette,
+)
+from distsys.domains.semantic_eq.safe_file import Table, read_safe
+from distsys.domains.semantic_eq.settings import PARAMETERS, decode_setting
+from distsys.domains.semantic_eq.synthetic import make_table
+from distsys.errors import DataError, UsageError
+
+COLUMNS = ["setting_id", "submitter", "term", *(item.name for item in PARAMETERS)]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes synthetic settings as a CSV, with cells or columns replaced."""
+
+    def make(cells: dict[tuple[int, str], str] | None = None, drop: str = "") -> Path:
+        table = make_table(400, seed=0)
+        path = tmp_path / "settings.csv"
+        with path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, [name for name in COLUMNS if name != drop], extrasaction="ignore")
+            writer.writeheader()
+            for row in range(400):
+                values = dict(zip(COLUMNS[3:], map(str, table.physical[row]), strict=True))
+                record = {"setting_id": str(row), "submitter": table.submitter[row], "term": table.term[row], **values}
+                record.update({name: text for (line, name), text in (cells or {}).items() if line == row + 2})
+                writer.writerow(record)
+        return path
+
+    return make
+
+
+def test_a_good_file_is_read_with_its_provenance(write: Callable[..., Path]) -> None:
+    path = write()
+    table = read_safe(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert table.physical.shape == (400, 13)
+    assert table.provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert table.provenance["rows"] == 400
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({(7, "bell2_gain_db"): "nan"}, "bell2_gain_db (line 7: nan), bounds -12 to 12 dB"),
+        ({(7, "bell2_gain_db"): ""}, "bell2_gain_db (line 7: nan)"),
+        ({(3, "low_shelf_freq_hz"): "0.2"}, "low_shelf_freq_hz (line 3: 0.2), bounds 22 to 1000 Hz"),
+        ({(9, "high_shelf_freq_hz"): "1625091"}, "high_shelf_freq_hz (line 9: 1.62509e+06)"),
+        ({(4, "bell1_q"): "inf"}, "bell1_q (line 4: inf)"),
+        ({(4, "bell1_q"): "narrow"}, "bell1_q (line 4: nan)"),
+    ],
+)
+def test_a_bad_value_is_named_with_line_column_and_bounds(
+    write: Callable[..., Path], cells: dict[tuple[int, str], str], expected: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read_safe(write(cells), sha256=None)
+    assert expected in str(caught.value)
+
+
+def test_a_wrong_checksum_a_missing_column_and_a_missing_file_are_named(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="sha256 is"):
+        read_safe(write(), sha256="0" * 64)
+    with pytest.raises(DataError, match="no column bell3_q"):
+        read_safe(write(drop="bell3_q"), sha256=None)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_safe(tmp_path / "none.csv", sha256=None)
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with pytest.raises(DataError, match="holds no rows"):
+        read_safe(empty, sha256=None)
+
+
+def test_a_latent_larger_than_a_setting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="latent_size 14 is above the 13 parameters"):
+        Config.model_validate({"model": {"latent_size": 14}})
+
+
+def test_no_person_and_no_duplicate_stands_on_two_sides() -> None:
+    table = make_table(800, seed=1)
+    doubled = Table(
+        table.physical.repeat(2, axis=0),
+        [name for pair in zip(table.submitter, table.submitter[::-1], strict=True) for name in pair],
+        [name for name in table.term for _ in range(2)],
+        {},
+    )
+    data = Config().data.model_copy(update={"held_out_rows": 100})
+    parts = split_by_submitter(doubled, data, seed=0)
+    people = [{doubled.submitter[row] for row in part} for part in parts]
+    rows = [{doubled.physical[row].tobytes() for row in part} for part in parts]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert not people[first] & people[second]
+        assert not rows[first] & rows[second]
+    assert min(len(part) for part in parts) > 20
+
+
+def test_too_few_people_are_refused() -> None:
+    table = make_table(300, seed=0)
+    one = Table(table.physical, ["alone"] * 300, table.term, {})
+    with pytest.raises(DataError, match="by 1 people leave too few"):
+        split_by_submitter(one, Config().data, seed=0)
+
+
+def test_half_of_the_items_are_recombined_have_no_word_and_sum_their_bands() -> None:
+    from distsys.domains.semantic_eq.response import response_db
+
+    bundle = SemanticEq().build_data(Config(), seed=0)
+    batch = bundle.train.batch(range(2000), progress=0.0)
+    known = float((batch["label"] >= 0).float().mean())
+    assert 0.4 < known < 0.55
+    assert (response_db(batch["u"]) - batch["curve_db"]).abs().max() < 5e-3
+    centres = decode_setting(batch["u"])[:, [3, 6, 9]]
+    assert bool((centres.diff(dim=1) >= -1e-2).all())
+
+
+def test_the_synthetic_words_are_where_they_were_put() -> None:
+    table = make_table(1600, seed=0)
+    gain = {term: table.physical[[name == term for name in table.term], 0].mean() for term in ("boomy", "thin")}
+    assert gain["boomy"] > 4.0
+    assert gain["thin"] < -4.0
+
+
+def clusters(gap: float) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    label = torch.arange(80) % 2
+    return torch.randn(80, 3, generator=generator) + gap * label[:, None], label
+
+
+def test_silhouette_against_its_textbook_sum() -> None:
+    points, label = clusters(1.5)
+    label[:5] = -1
+    known = label >= 0
+    kept, own = points[known], label[known]
+    scores = []
+    for index in range(len(kept)):
+        distance = (kept - kept[index]).norm(dim=1)
+        inner = distance[own == own[index]].sum() / ((own == own[index]).sum() - 1)
+        outer = distance[own != own[index]].mean()
+        scores.append((outer - inner) / max(outer, inner))
+    assert silhouette(points, label) == pytest.approx(float(torch.stack(scores).mean()), abs=1e-5)
+
+
+def test_shuffled_words_have_no_silhouette_and_knn_finds_clusters() -> None:
+    points, label = clusters(6.0)
+    assert silhouette(points, label) > 0.6
+    assert abs(shuffled_silhouette(points, label)) < 0.05
+    assert knn_accuracy(points, label, reference=points, label=label) == 1.0
+    assert knn_accuracy(points, label, reference=points, label=1 - label) == 0.0
+
+
+def test_bounds_and_active_units_see_what_is_wrong() -> None:
+    u = torch.rand(10, 13)
+    assert in_bounds_fraction(u) == 1.0
+    u[0, 0], u[1, 1] = 1.5, float("nan")
+    assert in_bounds_fraction(u) == pytest.approx(128 / 130)
+    assert active_units(torch.cat([torch.randn(50, 2), torch.zeros(50, 3)], dim=1)) == 2
+    assert extreme_latents(4, like=torch.zeros(1)).abs().max() == 1e6
+
+
+@pytest.mark.parametrize(("strength", "sign"), [(1.0, 1), (0.0, 0)])
+def test_predict_moves_along_a_word_and_writes_what_equalisers_read(strength: float, sign: int) -> None:
+    domain = SemanticEq()
+    bundle = domain.build_data(Config(), seed=0)
+    torch.manual_seed(0)
+    model = domain.build_model(Config(), bundle.statistics)
+    answer = domain.predict(model, Request(term="boomy", strength=strength))
+    lines = str(answer.files[".txt"]).splitlines()
+    assert lines[0].startswith("Preamp: -") or lines[0] == "Preamp: 0.0 dB"
+    assert [line.split()[3] for line in lines[1:]] == ["LSC", "PK", "PK", "PK", "HSC"]
+    assert answer.summary["setting"].keys() == {item.name for item in PARAMETERS}
+    assert answer.summary["preamp_db"] <= 0.0
+    with pytest.raises(UsageError, match="did you mean 'boomy'"):
+        domain.predict(model, Request(term="boomyy"))
+
+
+def test_real_settings_are_read_and_split(real_equaliser_data: Path) -> None:
+    config = Config.model_validate({"data": {"path": real_equaliser_data}})
+    bundle = SemanticEq().build_data(config, seed=0)
+    assert bundle.provenance["rows"] == 1581
+    assert bundle.statistics["terms"] == ["bright", "warm"]
+    rows = bundle.test.baselines()
+    assert 0.8 < rows["PCA-8 on u"]["response_mae_db"] < 2.0

@@ -1,0 +1,95 @@
+"""The choice of a checkpoint: constraints before the metric, the metric before the loss, ties to the earlier."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from distsys.domains.protocol import MetricSpec
+from distsys.health.verdict import Constraint
+from distsys.training.evaluate import Validation
+from distsys.training.selection import Selection, paired_floor
+
+LOW = MetricSpec("mae", "min", "V")
+
+
+def seen(step: int, items: list[float], *, loss: float = 1.0, ill: tuple[str, ...] = ()) -> Validation:
+    value = float(np.mean(items))
+    return Validation(step, loss, {"mae": value}, {}, {}, {}, items, ill)
+
+
+def test_a_sick_validation_is_never_chosen_even_when_metric_and_loss_love_it() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [2.0, 2.1, 2.2], loss=5.0))
+    selection.update(seen(20, [0.1, 0.1, 0.1], loss=0.1, ill=("rms_ratio = 0.6, band [0.9, 1.1]",)))
+    assert selection.best is not None
+    assert selection.best.step == 10
+    assert selection.by_loss is not None
+    assert selection.by_loss.step == 20
+    assert selection.last_healthy_step == 10
+
+
+def test_without_a_healthy_validation_nothing_is_chosen() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [1.0], ill=("x",)))
+    assert selection.best is None
+    assert selection.last_healthy_step is None
+
+
+def test_the_metric_chooses_not_the_loss() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [1.0, 1.0, 1.0], loss=9.0))
+    selection.update(seen(20, [3.0, 3.0, 3.0], loss=0.0))
+    assert selection.best is not None
+    assert selection.best.step == 10
+
+
+def test_a_difference_below_the_paired_noise_floor_is_a_tie() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [1.0, 2.0, 3.0, 4.0]))
+    selection.update(seen(20, [0.2, 2.6, 2.4, 4.7]))  # mean better by 0.025, floor about 0.34
+    assert selection.best is not None
+    assert selection.best.step == 10
+    selection.update(seen(30, [0.9, 1.9, 2.9, 3.9]))  # better by 0.1 on every item
+    assert selection.best.step == 30
+
+
+def test_the_paired_floor_by_hand() -> None:
+    assert paired_floor([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]) == pytest.approx(1.0 / math.sqrt(3))
+    assert paired_floor([1.0, 2.0], [0.0, 1.0]) == 0.0
+    assert paired_floor([1.0], [2.0]) == 0.0
+    assert paired_floor([1.0, math.nan], [2.0, 1.0]) == 0.0
+
+
+def test_a_metric_that_is_not_finite_never_wins() -> None:
+    selection = Selection(MetricSpec("mae", "max", "dB"))
+    selection.update(seen(10, [1.0, 1.0]))
+    for bad in (math.nan, math.inf):
+        selection.update(seen(20, [bad, bad]))
+    assert selection.best is not None
+    assert selection.best.step == 10
+
+
+def test_its_state_survives_a_checkpoint() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [1.0, 2.0]))
+    selection.update(seen(20, [5.0, 6.0], ill=("x",)))
+    other = Selection(LOW)
+    other.load(selection.state())
+    assert other == selection
+
+
+@pytest.mark.parametrize(
+    ("value", "violation"), [(1.0, 0.0), (0.9, 0.0), (1.1, 0.0), (0.5, 0.4), (1.5, 0.4), (math.nan, math.inf)]
+)
+def test_a_constraint_watches_both_sides_and_judges_nan(value: float, violation: float) -> None:
+    constraint = Constraint("rms_ratio", 0.9, 1.1, fix="raise lambda_amp")
+    assert constraint.violation(value) == pytest.approx(violation)
+    verdict = constraint.judge(value, step=7)
+    assert (verdict.status == "ok") == (violation == 0.0)
+    if verdict.status == "stop":
+        assert verdict.onset_step == 7
+        assert "band [0.9, 1.1]" in verdict.evidence
+        assert verdict.fix == "raise lambda_amp"
