@@ -20,8 +20,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1c2330; max-width: 60rem; m
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { margin-top: 2.2rem; font-size: 1.2rem; }
 p.lead { color: #4a5568; margin-top: 0; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #e2e8f0; text-align: right; }
-th:first-child, td:first-child { text-align: left; } th { color: #4a5568; font-weight: 600; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #e2e8f0; text-align: right; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; } th { color: #4a5568; font-weight: 600; }
 tr.mark td { background: #eef6ee; font-weight: 600; }
 .wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 .bad { color: #b00020; } .good { color: #1b7a3d; }

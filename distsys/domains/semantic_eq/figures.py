@@ -15,6 +15,8 @@ from distsys.domains.semantic_eq.response import frequency_grid_hz, response_db
 
 _COLOURS = ("#c05621", "#2b6cb0", "#2f855a", "#805ad5", "#b83280", "#718096")
 _NUM_EXAMPLES = 6
+_MIN_SPAN_DB = 3.0
+"""A flat setting is drawn flat, not blown up to fill its panel."""
 
 
 def make_figures(
@@ -36,6 +38,8 @@ def _response_axes(axes: Axes) -> None:
     axes.set_ylabel("gain, dB", fontsize=8)
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=8)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -_MIN_SPAN_DB), max(high, _MIN_SPAN_DB))
 
 
 def _responses(model: SettingAutoencoder, held_out: Batch) -> Figure:
