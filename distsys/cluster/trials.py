@@ -19,6 +19,7 @@ from distsys.cluster.session import concurrent_trials, wants_gpu
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, RunFailed
 from distsys.tracking.spool import RunRecord, Spool
+from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
 
 _PROCESS_DEATHS = 2
 """Times that a trial's process may die before the trial counts as failed."""
@@ -157,6 +158,8 @@ class _SourceSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         key = self.keys[trial_id]
+        if pending_signal() is not None:
+            return
         if error:
             self.source.fail(key, f"its process died {_PROCESS_DEATHS + 1} times")
         elif result and result.get("failure"):
@@ -173,6 +176,16 @@ class _SourceSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the source keeps its own state on disk."""
+
+
+class _UntilSignal(tune.Stopper):
+    """Ends all trials after a signal; the study keeps them as running, and the next start takes them up."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return pending_signal() is not None
 
 
 class _SourceScheduler(FIFOScheduler):
@@ -202,6 +215,7 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
 
     Raises:
         RunFailed: the cluster has no room for a single trial.
+        Interrupted: a signal was noted.
     """
     use_gpu = wants_gpu(device)
     together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
@@ -225,10 +239,13 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
             ),
             run_config=tune.RunConfig(
                 name="trials",
+                stop=_UntilSignal(),
                 storage_path=scratch,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        with signals_noted():  # only now: ray.init sets handlers of its own
+            tuner.fit()
+            raise_if_interrupted("ended trials are kept, running ones go on from their last checkpoint")

@@ -22,7 +22,6 @@ from distsys.tracking.environment import environment_tags
 from distsys.tracking.mlflow_store import MlflowMirror
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.assess import Assessment, assess
-from distsys.training.interrupt import signals_raised
 from distsys.training.loop import cached_data
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
@@ -46,7 +45,7 @@ def run(experiment: Experiment, *, num_workers: int, console: Console) -> RunRes
         DistsysError: the config or data are wrong, or no trial or checkpoint is healthy.
     """
     with _prepared(experiment, console) as mirror:
-        with _saved_by_study(), _one_cluster(experiment):
+        with _one_cluster(experiment):
             search = run_search(experiment, console=console, mirror=mirror)
             handoff = run_handoff(experiment, search, console=console, mirror=mirror)
         return _finish(experiment, search, handoff, num_workers, console, mirror)
@@ -54,7 +53,7 @@ def run(experiment: Experiment, *, num_workers: int, console: Console) -> RunRes
 
 def search(experiment: Experiment, *, console: Console) -> SearchResult:
     """The search phase alone."""
-    with _prepared(experiment, console) as mirror, _saved_by_study():
+    with _prepared(experiment, console) as mirror:
         return run_search(experiment, console=console, mirror=mirror)
 
 
@@ -74,8 +73,7 @@ def final(experiment: Experiment, *, num_workers: int, console: Console) -> RunR
             raise UsageError(
                 f"{missing} of {experiment.config.search.trials} trials are missing", fix="run 'distsys search' again"
             )
-        with _saved_by_study():
-            handoff = run_handoff(experiment, found, console=console, mirror=mirror)
+        handoff = run_handoff(experiment, found, console=console, mirror=mirror)
         return _finish(experiment, found, handoff, num_workers, console, mirror)
 
 
@@ -126,12 +124,6 @@ def _mirrored(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
             if not synced.synced:
                 waiting = f"{synced.pending} lines wait in the spool ({synced.error})"
                 console.say(f"tracking: {waiting}; the same command sends them")
-
-
-@contextmanager
-def _saved_by_study() -> Iterator[None]:
-    with signals_raised("finished trials are in the study, running ones continue from their last checkpoint"):
-        yield
 
 
 @contextmanager

@@ -11,11 +11,10 @@ import torch
 
 from distsys.config.validate import dump, fingerprint
 from distsys.domains.protocol import Batch, DataBundle, Domain, effective_constraints, to_device
-from distsys.errors import Interrupted
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.evaluate import Validation, validate
-from distsys.training.interrupt import pending_signal, signals_noted
+from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
 from distsys.training.objective import Objective
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
@@ -73,9 +72,9 @@ class Run:
                 speed = (self.step - began) / (time.perf_counter() - started)
                 yield self._validate(batch, speed)
                 started, began = time.perf_counter(), self.step
-            elif (number := pending_signal()) is not None:
+            elif pending_signal() is not None:
                 self._save()
-                raise Interrupted(number, saved=f"state of step {self.step} is saved in {self._context.folder}")
+                raise_if_interrupted(f"state of step {self.step} is saved in {self._context.folder}")
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
