@@ -284,6 +284,7 @@ def _request_parser(domain: Any) -> argparse.ArgumentParser:
 def _request(domain: Any, values: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
+    from distsys.config.validate import plain_message
     from distsys.config.yaml_file import parse_value
 
     fields = domain.request.model_fields
@@ -297,7 +298,7 @@ def _request(domain: Any, values: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
-        raise UsageError(f"{flag} = {first['input']!r}", expected=str(first["msg"])) from None
+        raise UsageError(f"{flag} = {first['input']!r}", expected=plain_message(first)) from None
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -312,19 +313,20 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _domains(options: argparse.Namespace) -> int:
     from distsys.domains.registry import domain_names, get_domain
-    from distsys.report.table import text_table
 
     found = [get_domain(name) for name in domain_names()]
-    rows = [[item.name, f"{item.selection.name} ({item.selection.direction})", item.title] for item in found]
     plain = [{"name": item.name, "selection": item.selection.name, "title": item.title} for item in found]
-    _show(options, plain, text_table(["domain", "selection metric", "what it does"], rows, width=120))
+    lines = [
+        f"{item.name:<20}  {item.title}\n{'':<20}  chosen by {item.selection.name} ({item.selection.direction})"
+        for item in found
+    ]
+    _show(options, plain, "\n".join(lines))
     return 0
 
 
 def _config(options: argparse.Namespace) -> int:
     from distsys.config.validate import provenance
     from distsys.pipeline.experiment import preflight
-    from distsys.report.table import text_table
 
     experiment = _load(options)
     if options.check:
@@ -337,13 +339,8 @@ def _config(options: argparse.Namespace) -> int:
         return 0
     rows = provenance(experiment.config, experiment.layers)
     plain = {path: {"value": value, "source": source} for path, value, source in rows}
-    _show(
-        options,
-        plain,
-        text_table(
-            ["key", "value", "source"], [[path, json.dumps(value), source] for path, value, source in rows], width=120
-        ),
-    )
+    lines = [f"{path}: {json.dumps(value)}  # {source}" for path, value, source in rows]
+    _show(options, plain, "\n".join(lines))
     return 0
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from distsys.config.layers import get_path, leaves
 from distsys.config.schema import Section
-from distsys.config.validate import dump, with_values
+from distsys.config.validate import dump, plain_message, with_values
 from distsys.config.yaml_file import read_yaml
 from distsys.errors import ConfigError, DistsysError, did_you_mean
 
@@ -115,7 +115,7 @@ def _dimension(dotted: str, fields: Any, config: BaseModel) -> Dimension:
             raise DistsysError(
                 f"{dotted}: unknown key '{key}'", fix=did_you_mean(key, Dimension.model_fields)
             ) from None
-        raise DistsysError(f"{dotted}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise DistsysError(f"{dotted}: {plain_message(first)}") from None
 
 
 def _tried(config: BaseModel, dotted: str, dimension: Dimension) -> BaseModel:
@@ -125,5 +125,5 @@ def _tried(config: BaseModel, dotted: str, dimension: Dimension) -> BaseModel:
             tried = with_values(config, {dotted: value})
         except ValidationError as error:
             first = error.errors()[0]
-            raise DistsysError(f"{dotted} = {value!r} does not fit the config", expected=first["msg"]) from None
+            raise DistsysError(f"{dotted} = {value!r} does not fit the config", expected=plain_message(first)) from None
     return tried

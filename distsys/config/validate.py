@@ -98,13 +98,20 @@ def _problem(item: Any, layers: Layers, schema: type[BaseModel]) -> DistsysError
         return DistsysError(f"unknown key '{path}'{place}", fix=fix)
     if kind == "missing":
         return DistsysError(f"'{path}' is missing", expected="a value for this key")
-    message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    message = plain_message(item)
+    if kind == "value_error" and isinstance(item["input"], Mapping):
+        return DistsysError(f"{path}: {message}{place}")
     expected = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false"}
     fix = ""
     if kind == "literal_error" and isinstance(item["input"], str):
         options = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         fix = did_you_mean(item["input"], options)
     return DistsysError(f"{path} = {found}{place}", expected=expected.get(kind, message), fix=fix)
+
+
+def plain_message(item: Any) -> str:
+    """pydantic's words for one of its errors, without their preamble."""
+    return str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _shown(value: Any) -> str:
