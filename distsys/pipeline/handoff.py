@@ -70,6 +70,13 @@ class Handoff:
         return next(item for item in self.candidates if item.trial == self.winner)
 
     @property
+    def agreement(self) -> str:
+        """The rank correlation in words."""
+        if math.isnan(self.spearman):
+            return "no rank correlation below three candidates"
+        return f"rank correlation (Spearman) {self.spearman:.2f}"
+
+    @property
     def is_tie(self) -> bool:
         return abs(self.lead) <= self.noise_floor
 
@@ -260,5 +267,5 @@ def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     console.say(
         f"handoff: trial {chosen.trial} goes on, {metric.name} {chosen.before:.4g} -> {chosen.after:.4g} "
         f"{metric.unit}; "
-        f"lead {handoff.lead:.2g}, noise floor {handoff.noise_floor:.2g}{tie}; Spearman {handoff.spearman:.2f}"
+        f"lead {handoff.lead:.2g}, noise floor {handoff.noise_floor:.2g}{tie}; {handoff.agreement}"
     )

@@ -141,7 +141,7 @@ def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> No
     page.text(
         f"Trial {handoff.winner} goes on. Lead over the runner-up {handoff.lead:.3g} {metric.unit}, noise floor "
         f"{handoff.noise_floor:.3g} {metric.unit} ({tie}). "
-        f"Spearman correlation of both rankings {handoff.spearman:.2f}."
+        f"Of both rankings: {handoff.agreement}."
     )
     rows = [
         [f"trial {item.trial}", item.role, item.before, item.after, "; ".join(item.ill) or "healthy"]

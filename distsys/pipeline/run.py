@@ -26,7 +26,8 @@ from distsys.training.loop import cached_data
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 
-_SYNC_S = 60.0
+_SHOWN_ERROR = 160
+_SYNC_S = 20.0
 """How long the end of a command waits for a slow tracking store."""
 
 
@@ -109,9 +110,15 @@ def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
-        mirror.watch(experiment.folder)
+        for known in [experiment.folder, *_runs_in(experiment.folder)]:
+            mirror.watch(known)
         with noted_end(spool):
             yield mirror
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Runs of earlier commands: a store that was away then still lacks them."""
+    return sorted(path.parent for path in folder.glob("*/*/run.json"))
 
 
 @contextmanager
@@ -122,8 +129,8 @@ def _mirrored(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
         finally:
             synced = mirror.close(timeout_s=_SYNC_S)
             if not synced.synced:
-                waiting = f"{synced.pending} lines wait in the spool ({synced.error})"
-                console.say(f"tracking: {waiting}; the same command sends them")
+                console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
+                console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")
 
 
 @contextmanager
