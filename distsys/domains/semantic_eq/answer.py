@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,12 +58,13 @@ def answer(model: SettingAutoencoder, words: WordMap, request: Request) -> Predi
     latent = start + request.strength * (end - start)
     u = model.decode(latent[None])
     physical = decode_setting(u)[0].tolist()
-    peak_db = max(0.0, float(response_db(u).max()))
+    # Rounded up to what is written: rounding down would clip.
+    peak_db = math.ceil(10.0 * max(0.0, float(response_db(u).max()))) / 10.0
     summary = {
         "term": request.term,
         "toward": request.toward,
         "strength": request.strength,
-        "preamp_db": round(-peak_db, 2),
+        "preamp_db": round(0.0 - peak_db, 1),
         "setting": {item.name: round(value, 4) for item, value in zip(PARAMETERS, physical, strict=True)},
     }
     files = {
@@ -81,7 +83,7 @@ def _flat(model: SettingAutoencoder) -> Tensor:
 
 def _apo_text(physical: list[float], peak_db: float) -> str:
     """Equalizer APO's format, which REW and AutoEq read too; the preamp keeps the summed curve below 0 dB."""
-    lines = [f"Preamp: {-peak_db:.1f} dB"]
+    lines = [f"Preamp: {0.0 - peak_db:.1f} dB"]
     for number, band in enumerate(BANDS, start=1):
         q = SHELF_Q if band.q is None else physical[band.q]
         lines.append(

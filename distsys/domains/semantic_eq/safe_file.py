@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ def read_safe(path: Path, *, sha256: str | None) -> Table:
             no number or lies outside its physical range; rows and columns are named.
     """
     content = _content(path, sha256)
-    rows = list(csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines()))
+    text = content.decode("utf-8-sig", errors="replace")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))  # a quoted term may hold a line break
     _require_columns(path, rows)
     physical = np.array([[_number(row[item.name]) for item in PARAMETERS] for row in rows])
     _require_range(path, physical)
