@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Bool, Complex, Float, Int
 else:
     try:
-        from jaxtyping import Bool, Float, Int
+        from jaxtyping import Bool, Complex, Float, Int
     except ImportError:
 
         class _Unchecked:
             def __class_getitem__(cls, item: Any) -> Any:
                 return item[0]
 
-        Bool = Float = Int = _Unchecked
+        Bool = Complex = Float = Int = _Unchecked
 
-__all__ = ["Bool", "Float", "Int"]
+__all__ = ["Bool", "Complex", "Float", "Int"]

@@ -58,8 +58,9 @@ def answer(model: SettingAutoencoder, words: WordMap, request: Request) -> Predi
     latent = start + request.strength * (end - start)
     u = model.decode(latent[None])
     physical = decode_setting(u)[0].tolist()
-    # Rounded up to what is written: rounding down would clip.
-    peak_db = math.ceil(10.0 * max(0.0, float(response_db(u).max()))) / 10.0
+    # A shelf reaches its whole gain only beyond the grid. Rounded up to what is written: rounding down would clip.
+    shelves_db = [physical[band.gain] for band in BANDS if band.q is None]
+    peak_db = math.ceil(10.0 * max(0.0, float(response_db(u).max()), *shelves_db)) / 10.0
     summary = {
         "term": request.term,
         "toward": request.toward,

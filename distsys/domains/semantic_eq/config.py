@@ -22,7 +22,9 @@ class DataConfig(Section):
     num_synthetic: Annotated[int, Field(ge=200)] = 1600
     """Synthetic settings, when there is no path."""
     held_out_rows: Annotated[int, Field(ge=20)] = 119
-    """Rows, about, in each of test (the people with the fewest settings) and validation (the next)."""
+    """Rows, about, in each of test and validation."""
+    held_out_max_rows: PositiveInt = 30
+    """Only people with at most this many settings are held out: many are heard there, no single one much."""
     recombined_share: Share = 0.5
     """Share of training items whose bands come from five different rows."""
     min_term_count: Annotated[int, Field(ge=2)] = 20

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distsys.domains.draws import hashes
 from distsys.domains.protocol import Batch, DataBundle, EvalSet
 from distsys.domains.semantic_eq.baselines import baseline_rows
 from distsys.domains.semantic_eq.config import Config, DataConfig
 from distsys.domains.semantic_eq.response import band_responses_db
 from distsys.domains.semantic_eq.safe_file import Table, read_safe
 from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, encode_setting, sort_bells
+from distsys.domains.semantic_eq.split import split_by_submitter
 from distsys.domains.semantic_eq.synthetic import make_table
-from distsys.errors import DataError
 
 NO_LABEL = -1
 _BAND_COLUMNS = ((0, 1), (2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12))
@@ -51,7 +52,7 @@ class RecombiningSource:
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
         """Items at ``indices``; ``progress`` changes nothing here."""
-        draws = _hashes(np.asarray(indices, dtype=np.uint64), self._seed)
+        draws = hashes(indices, seed=self._seed, num_lanes=6) >> np.uint64(32)
         chosen = torch.from_numpy((draws[:, 1:] % len(self._rows.u)).astype(np.int64))
         recombined = torch.from_numpy(draws[:, 0] < self._share * 2.0**32)
         chosen = torch.where(recombined[:, None], chosen, chosen[:, :1])
@@ -61,18 +62,6 @@ class RecombiningSource:
         curve = self._rows.band_db[chosen, torch.arange(len(BANDS))].sum(dim=1)
         label = torch.where(recombined, NO_LABEL, self._rows.label[chosen[:, 0]])
         return {"u": sort_bells(u), "curve_db": curve, "label": label}
-
-
-def _hashes(index: np.ndarray, seed: int) -> np.ndarray:
-    """[items, 6] numbers below 2^32, uniform and a pure function of (seed, index): splitmix64 (Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        lane = np.arange(1, 7, dtype=np.uint64)
-        state = (index[:, None] * np.uint64(6) + lane + np.uint64(seed) * np.uint64(0xD1342543DE82EF95)) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray((state ^ (state >> np.uint64(31))) >> np.uint64(32))
 
 
 def build_data(config: Config, *, seed: int) -> DataBundle:
@@ -102,49 +91,6 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
         },
         statistics={"terms": terms, "term_u": reference["u"], "term_label": reference["label"]},
     )
-
-
-def split_by_submitter(table: Table, data: DataConfig, *, seed: int) -> tuple[list[int], list[int], list[int]]:
-    """Row numbers of training, validation and test; no person stands in two, nor does any exact duplicate.
-
-    Test holds the people with the fewest settings, so that it holds the most people; validation the next.
-
-    Raises:
-        DataError: there are too few people.
-    """
-    counts = Counter(table.submitter)
-    names = sorted(counts)
-    order = np.random.default_rng([seed, 0x5B11]).permutation(len(names))
-    by_size = sorted((names[index] for index in order), key=lambda name: counts[name])
-    test_people, rest = _take(by_size, counts, data.held_out_rows)
-    validation_people, train_people = _take(rest, counts, data.held_out_rows)
-    if not train_people or sum(counts[name] for name in train_people) < data.held_out_rows:
-        raise DataError(
-            f"{len(table.term)} settings by {len(counts)} people leave too few to train on",
-            expected=f"{data.held_out_rows} rows in each of test and validation, and more people besides",
-            fix="lower data.held_out_rows, or use a larger file",
-        )
-    test = _distinct(table, test_people, set())
-    seen = {table.physical[row].tobytes() for row in test}
-    validation = _distinct(table, validation_people, seen)
-    seen |= {table.physical[row].tobytes() for row in validation}
-    return _distinct(table, train_people, seen), validation, test
-
-
-def _take(people: Sequence[str], counts: Mapping[str, int], num_rows: int) -> tuple[set[str], list[str]]:
-    """The first ``people`` with ``num_rows`` rows or just more between them, and the others."""
-    taken, rows = 0, 0
-    while taken < len(people) and rows < num_rows:
-        rows += counts[people[taken]]
-        taken += 1
-    return set(people[:taken]), list(people[taken:])
-
-
-def _distinct(table: Table, people: Iterable[str], elsewhere: set[bytes]) -> list[int]:
-    """Rows of ``people`` that are no exact duplicate of a row on another side."""
-    wanted = set(people)
-    rows = [row for row, name in enumerate(table.submitter) if name in wanted]
-    return [row for row in rows if table.physical[row].tobytes() not in elsewhere]
 
 
 def _usable_terms(terms: Sequence[str], data: DataConfig) -> list[str]:

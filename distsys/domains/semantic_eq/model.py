@@ -112,8 +112,10 @@ class SettingAutoencoder(nn.Module):
 
     def activations(self, latent: Float[Tensor, "items latent"]) -> Float[Tensor, "items 13"]:
         """What the heads see: u, not yet bounded."""
-        activation: Tensor = self.decoder(latent)
-        return activation.float()
+        hidden = self.decoder[:-1](latent)
+        with torch.autocast(latent.device.type, enabled=False):  # in bfloat16 u would have 256 values
+            activation: Tensor = self.decoder[-1](hidden.float())
+        return activation
 
     def bound(self, activation: Float[Tensor, "items 13"]) -> Float[Tensor, "items 13"]:
         """The heads: u in [0, 1]."""

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from distsys.domains.semantic_eq.settings import BANDS, SHELF_Q, Band, decode_setting
+from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, SHELF_Q, Band, decode_setting
 from distsys.shapes import Float
 
 SAMPLE_RATE_HZ = 44100.0
@@ -49,7 +49,8 @@ def response_db(
 def _power_ratios(u: Tensor, sample_rate_hz: float, num_points: int) -> Tensor:
     physical = decode_setting(u)
     freq_hz = physical[:, [band.freq for band in BANDS]]
-    if bool((freq_hz >= sample_rate_hz / 2).any()):
+    highest_hz = max(PARAMETERS[band.freq].high for band in BANDS)
+    if highest_hz >= sample_rate_hz / 2 and bool((freq_hz >= sample_rate_hz / 2).any()):
         raise ValueError(f"a band at {float(freq_hz.max()):.0f} Hz needs a sample rate above {sample_rate_hz:.0f} Hz")
     grid = (math.pi / sample_rate_hz * frequency_grid_hz(num_points)).tan().to(u)
     squared = (grid / (math.pi / sample_rate_hz * freq_hz).tan()[..., None]).square()

@@ -45,7 +45,7 @@ def read_safe(path: Path, *, sha256: str | None) -> Table:
             no number or lies outside its physical range; rows and columns are named.
     """
     content = _content(path, sha256)
-    text = content.decode("utf-8-sig", errors="replace")
+    text = _text(path, content)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))  # a quoted term may hold a line break
     _require_columns(path, rows)
     physical = np.array([[_number(row[item.name]) for item in PARAMETERS] for row in rows])
@@ -57,6 +57,18 @@ def read_safe(path: Path, *, sha256: str | None) -> Table:
         "licence": "none stated: measure with it, do not redistribute",
     }
     return Table(physical, [row["submitter"] for row in rows], [_plain(row["term"]) for row in rows], provenance)
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}: line {line} holds the byte 0x{content[error.start]:02x}, which is not UTF-8",
+            expected="a CSV in UTF-8",
+            fix="save it as UTF-8",
+        ) from error
 
 
 def _plain(term: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from pydantic import ValidationError
 
 from distsys.domains.semantic_eq import SemanticEq
 from distsys.domains.semantic_eq.config import Config, Request
-from distsys.domains.semantic_eq.data import split_by_submitter
 from distsys.domains.semantic_eq.metrics import (
     active_units,
     extreme_latents,
@@ -24,6 +24,7 @@ from distsys.domains.semantic_eq.metrics import (
 )
 from distsys.domains.semantic_eq.safe_file import Table, read_safe
 from distsys.domains.semantic_eq.settings import PARAMETERS, decode_setting
+from distsys.domains.semantic_eq.split import split_by_submitter
 from distsys.domains.semantic_eq.synthetic import make_table
 from distsys.errors import DataError, UsageError
 
@@ -105,7 +106,7 @@ def test_no_person_and_no_duplicate_stands_on_two_sides() -> None:
         [name for name in table.term for _ in range(2)],
         {},
     )
-    data = Config().data.model_copy(update={"held_out_rows": 100})
+    data = Config().data.model_copy(update={"held_out_rows": 100, "held_out_max_rows": 80})
     parts = split_by_submitter(doubled, data, seed=0)
     people = [{doubled.submitter[row] for row in part} for part in parts]
     rows = [{doubled.physical[row].tobytes() for row in part} for part in parts]
@@ -120,6 +121,23 @@ def test_too_few_people_are_refused() -> None:
     one = Table(table.physical, ["alone"] * 300, table.term, {})
     with pytest.raises(DataError, match="by 1 people leave too few"):
         split_by_submitter(one, Config().data, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_held_out_sides_hear_every_word(seed: int) -> None:
+    table = make_table(1600, seed=seed)
+    _, *held_out = split_by_submitter(table, Config().data, seed=seed)
+    counts = [Counter(table.term[row] for row in part) for part in held_out]
+    for word in ("warm", "bright", "airy", "boomy", "thin"):
+        assert min(count[word] for count in counts) >= 0.5 * max(count[word] for count in counts) > 0, word
+    assert abs(len(held_out[0]) - len(held_out[1])) <= Config().data.held_out_max_rows
+
+
+def test_a_file_in_another_encoding_is_refused_with_its_line(write: Callable[..., Path]) -> None:
+    path = write({(3, "term"): "chaleureux"})
+    path.write_bytes(path.read_bytes().replace(b"chaleureux", b"chaleureu\xe9"))
+    with pytest.raises(DataError, match=r"line 3 holds the byte 0xe9, which is not UTF-8"):
+        read_safe(path, sha256=None)
 
 
 def test_half_of_the_items_are_recombined_have_no_word_and_sum_their_bands() -> None:
@@ -165,6 +183,8 @@ def test_shuffled_words_have_no_silhouette_and_knn_finds_clusters() -> None:
     points, label = clusters(6.0)
     assert silhouette(points, label) > 0.6
     assert abs(shuffled_silhouette(points, label)) < 0.05
+    five = torch.arange(len(label)) % 5
+    assert abs(shuffled_silhouette(points, five)) < 0.05
     assert knn_accuracy(points, label, reference=points, label=label) == 1.0
     assert knn_accuracy(points, label, reference=points, label=1 - label) == 0.0
 
@@ -189,7 +209,7 @@ def test_predict_moves_along_a_word_and_writes_what_equalisers_read(strength: fl
     assert lines[0].startswith("Preamp: -") or lines[0] == "Preamp: 0.0 dB"
     assert [line.split()[3] for line in lines[1:]] == ["LSC", "PK", "PK", "PK", "HSC"]
     assert answer.summary["setting"].keys() == {item.name for item in PARAMETERS}
-    assert answer.summary["preamp_db"] <= 0.0
+    assert answer.summary["preamp_db"] <= -max(0.0, answer.summary["setting"]["low_shelf_gain_db"]) + 0.05
     with pytest.raises(UsageError, match="did you mean 'boomy'"):
         domain.predict(model, Request(term="boomyy"))
 

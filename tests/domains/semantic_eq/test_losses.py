@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from distsys.domains.semantic_eq.config import ModelConfig
 from distsys.domains.semantic_eq.losses import (
     contrastive_chance,
     contrastive_loss,
@@ -15,7 +16,7 @@ from distsys.domains.semantic_eq.losses import (
     parameter_loss,
     response_loss,
 )
-from distsys.domains.semantic_eq.model import bounded, seed_bounded
+from distsys.domains.semantic_eq.model import SettingAutoencoder, bounded, seed_bounded
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -146,3 +147,12 @@ def test_the_seeds_tanh_head_is_dead_where_the_clamp_is_alive() -> None:
     seed_bounded(activation)[:, [0, 2, 5, 8, 11]].sum().backward()
     assert activation.grad is not None
     assert bool((activation.grad == 0).all())
+
+
+def test_reduced_precision_does_not_round_settings() -> None:
+    torch.manual_seed(0)
+    model = SettingAutoencoder(ModelConfig(width=64), {})
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        activation = model.activations(torch.randn(500, 8))
+    assert activation.dtype == torch.float32
+    assert len(activation.unique()) > 0.99 * activation.numel()
