@@ -275,6 +275,9 @@ def _request_parser(domain: Any) -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     for name, field in domain.request.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
+        if field.annotation is Path and field.is_required():
+            parser.add_argument(name, metavar="FILE", help=field.description)
+            continue
         parser.add_argument(
             flag, dest=name, required=field.is_required(), default=argparse.SUPPRESS, help=field.description
         )
@@ -289,7 +292,7 @@ def _request(domain: Any, values: dict[str, Any]) -> Any:
 
     fields = domain.request.model_fields
     given = {
-        name: value if fields[name].annotation is str else parse_value(value)
+        name: value if fields[name].annotation in (str, Path) else parse_value(value)
         for name, value in values.items()
         if name in fields
     }

@@ -1,0 +1,157 @@
+"""Settings of the domain: which surface, which scenes, which model."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from distsys.config import DataPath, Section
+
+if TYPE_CHECKING:
+    from distsys.domains.ris_localization.geometry import Steering, Surface
+    from distsys.domains.ris_localization.sensing import Sensing
+
+SteeringModel = Literal["exact", "fresnel", "paraxial"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+MAX_SOURCES = 3
+
+
+class DataConfig(Section):
+    """The surface, its region, and the scenes that are simulated there."""
+
+    num_x: Annotated[int, Field(ge=2)] = 8
+    num_y: Annotated[int, Field(ge=2)] = 8
+    wavelength_m: PositiveFloat = 0.3
+    spacing_wavelengths: PositiveFloat = 0.5
+    max_phi_deg: Annotated[float, Field(gt=0.0, lt=90.0)] = 60.0
+    max_theta_deg: Annotated[float, Field(gt=0.0, lt=90.0)] = 30.0
+    min_range_m: PositiveFloat = 0.5
+    max_range_m: PositiveFloat = 10.0
+    steering: SteeringModel = "exact"
+    """The wave that training, loss and inference assume."""
+    world: SteeringModel = "exact"
+    """The wave of validation and test scenes; another one than ``steering`` is a mismatch study."""
+    measurement: Literal["array", "coded"] = "array"
+    """``array``: every element is read. ``coded``: antennas see the surface through one phase code a snapshot."""
+    num_antennas: PositiveInt = 16
+    """Of the base station, for ``coded``."""
+    phase_bits: Annotated[int, Field(ge=1, le=8)] = 3
+    """Resolution of the codes, for ``coded``."""
+    site: Annotated[int, Field(ge=0)] = 0
+    """Which fixed channel and codes, for ``coded``."""
+    min_sources: PositiveInt = 2
+    max_sources: Annotated[int, Field(ge=1, le=MAX_SOURCES)] = 2
+    num_snapshots: PositiveInt = 16
+    """Snapshots of a scene; ``few_share`` of training scenes have one to this many."""
+    few_share: Share = 0.25
+    coherent_share: Share = 0.8
+    """Training scenes whose sources are copies of one signal."""
+    partial_share: Share = 0.1
+    """Training scenes whose sources are correlated by one half; in the others they are independent."""
+    power_spread_db: Annotated[float, Field(ge=0.0)] = 0.0
+    """Powers of sources are uniform within plus and minus half of this."""
+    min_snr_db: float = -5.0
+    max_snr_db: float = 20.0
+    """SNR per element and source of training scenes, uniform in dB."""
+    validation_scenes: Annotated[int, Field(ge=20)] = 100
+    test_scenes: Annotated[int, Field(ge=20)] = 500
+    """Scenes of every condition in the frozen sets."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for low, high in (("min_range_m", "max_range_m"), ("min_sources", "max_sources"), ("min_snr_db", "max_snr_db")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
+        if self.coherent_share + self.partial_share > 1.0:
+            raise ValueError(
+                f"coherent_share {self.coherent_share} and partial_share {self.partial_share} add up to more than 1"
+            )
+        if self.max_sources >= self.num_channels:
+            raise ValueError(f"max_sources {self.max_sources} needs more than {self.num_channels} channels")
+        return self
+
+    @model_validator(mode="after")
+    def _clear_of_the_surface(self) -> Self:
+        half_diagonal_m = 0.5 * self.spacing_wavelengths * self.wavelength_m * math.hypot(self.num_x, self.num_y)
+        if self.min_range_m < 0.5 * half_diagonal_m:
+            raise ValueError(
+                f"min_range_m {self.min_range_m} is below half of the surface's half diagonal, {half_diagonal_m:.2f} m"
+            )
+        return self
+
+    @property
+    def num_channels(self) -> int:
+        """Numbers a snapshot has."""
+        return self.num_x * self.num_y if self.measurement == "array" else self.num_antennas
+
+    def surface(self) -> Surface:
+        """The geometry, in radians and metres."""
+        from distsys.domains.ris_localization.geometry import Surface
+
+        return Surface(
+            num_x=self.num_x,
+            num_y=self.num_y,
+            wavelength_m=self.wavelength_m,
+            spacing_m=self.spacing_wavelengths * self.wavelength_m,
+            max_phi_rad=math.radians(self.max_phi_deg),
+            max_theta_rad=math.radians(self.max_theta_deg),
+            min_range_m=self.min_range_m,
+            max_range_m=self.max_range_m,
+        )
+
+    def sensing(self) -> Sensing:
+        """How snapshots come from the field."""
+        from distsys.domains.ris_localization.sensing import Sensing, coded_surface
+
+        if self.measurement == "array":
+            return Sensing()
+        return coded_surface(
+            num_elements=self.num_x * self.num_y,
+            num_antennas=self.num_antennas,
+            num_codes=self.num_snapshots,
+            phase_bits=self.phase_bits,
+            site=self.site,
+        )
+
+    def assumed_steering(self) -> Steering:
+        """The wave of training, loss and inference."""
+        return self._steering(self.steering)
+
+    def true_steering(self) -> Steering:
+        """The wave of the frozen sets."""
+        return self._steering(self.world)
+
+    def _steering(self, model: SteeringModel) -> Steering:
+        from distsys.domains.ris_localization.geometry import Steering
+
+        return Steering.of(self.surface(), model)
+
+
+class ModelConfig(Section):
+    """The network from snapshots to the factors of a covariance."""
+
+    width: PositiveInt = 768
+    depth: PositiveInt = 3
+    """Residual blocks."""
+    load: Annotated[float, Field(ge=1e-3, le=1.0)] = 0.01
+    """Identity added to trace-normalised covariances in the loss, as a share of the mean eigenvalue."""
+    align_form: Literal["linear", "squared"] = "linear"
+    """``linear``: tr(P R)/tr(R). ``squared``: ||P R P||^2/||R||^2, whose gradient vanishes near the goal."""
+
+
+class Config(Section):
+    """Both."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+
+
+class Request(Section):
+    """Sources in recorded snapshots."""
+
+    snapshots: DataPath
+    """.npz with ``snapshots`` [scenes, channels, snapshots] complex, optional ``num_sources``, ``noise_variance``."""
+    num_sources: Annotated[int, Field(ge=1)] | None = None
+    """Sources in every scene; the file's own where it names them."""

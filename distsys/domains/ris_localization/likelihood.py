@@ -1,0 +1,125 @@
+"""Deterministic maximum likelihood by variable projection: cost, polish, greedy search, choice among candidates.
+
+The amplitudes are projected out (Golub and Pereyra 1973), the remaining 3 K coordinates are moved by
+Levenberg-Marquardt with Kaufman's Jacobian. Everything is batched over scenes, in complex128.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from distsys.domains.ris_localization.geometry import Steering, Surface
+from distsys.domains.ris_localization.sensing import Sensing
+from distsys.shapes import Complex, Float
+
+_RIDGE = 1e-9
+_POLISH_STEPS = 15
+_CHUNK = 256
+
+
+def projected(
+    columns: Complex[Tensor, "scenes groups channels sources"], data: Complex[Tensor, "scenes groups channels any"]
+) -> tuple[Tensor, Tensor]:
+    """Least-squares amplitudes [scenes, groups, sources, any] of ``data`` in ``columns``, and what is left of it."""
+    gram = columns.mH @ columns
+    scale = gram.diagonal(dim1=-2, dim2=-1).real.mean(dim=-1)[..., None, None]
+    gram = gram + _RIDGE * scale * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    amplitudes = torch.linalg.solve(gram, columns.mH @ data)
+    return amplitudes, data - columns @ amplitudes
+
+
+class Likelihood:
+    """The negative log-likelihood, up to constants, of sources given snapshots: the energy outside their span.
+
+    Args:
+        steering, sensing: the model of the field and of its measurement.
+        surface: estimates are kept within its region.
+    """
+
+    def __init__(self, steering: Steering, sensing: Sensing, surface: Surface) -> None:
+        self._steering, self._sensing, self._surface = steering, sensing, surface
+
+    def cost(
+        self, uvq: Float[Tensor, "scenes sources 3"], data: Complex[Tensor, "scenes groups channels shots"]
+    ) -> Float[Tensor, " scenes"]:
+        """Energy of ``data`` outside the span of the sources."""
+        _, left = projected(self._sensing.apply(self._steering.vectors(uvq)), data)
+        return _energy(left)
+
+    def polish(
+        self,
+        uvq: Float[Tensor, "scenes sources 3"],
+        data: Complex[Tensor, "scenes groups channels shots"],
+        *,
+        steps: int = _POLISH_STEPS,
+    ) -> Float[Tensor, "scenes sources 3"]:
+        """The nearest minimum of the cost, by at most ``steps`` damped Gauss-Newton steps."""
+        best = self._surface.clamp(uvq)
+        damping = torch.full(uvq.shape[:1], 1e-3, dtype=uvq.dtype, device=uvq.device)
+        cost, slope, curvature = self._expand(best, data)
+        for _ in range(steps):
+            tried = self._surface.clamp(best + damped_step(slope, curvature, damping).reshape(best.shape))
+            found = self._expand(tried, data)
+            better = found[0] < cost
+            damping = torch.where(better, damping * 0.2, damping * 8.0).clamp(1e-9, 1e9)
+            best = torch.where(better[:, None, None], tried, best)
+            cost = torch.where(better, found[0], cost)
+            slope = torch.where(better[:, None], found[1], slope)
+            curvature = torch.where(better[:, None, None], found[2], curvature)
+        return best
+
+    def best_subset(
+        self,
+        candidates: Float[Tensor, "scenes candidates 3"],
+        data: Complex[Tensor, "scenes groups channels shots"],
+        *,
+        num_sources: int,
+    ) -> Float[Tensor, "scenes sources 3"]:
+        """The ``num_sources`` candidates that explain most of the data together."""
+        subsets = torch.tensor(list(combinations(range(candidates.shape[1]), num_sources)))
+        costs = torch.stack([self.cost(candidates[:, subset], data) for subset in subsets])
+        chosen = subsets.to(candidates.device)[costs.argmin(dim=0)]
+        return candidates.gather(1, chosen[..., None].expand(-1, -1, 3))
+
+    def _expand(self, uvq: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost [scenes], negative half slope [scenes, 3 K] and Gauss-Newton half curvature [scenes, 3 K, 3 K]."""
+        vectors, derivatives = self._steering.with_derivatives(uvq)
+        columns = self._sensing.apply(vectors)
+        amplitudes, left = projected(columns, data)
+        return (_energy(left), *normal_equations(columns, self._sensing.apply(derivatives), amplitudes, left))
+
+
+def normal_equations(
+    columns: Complex[Tensor, "scenes groups channels sources"],
+    derivatives: Complex[Tensor, "scenes groups channels sources 3"],
+    amplitudes: Complex[Tensor, "scenes groups sources shots"],
+    left: Complex[Tensor, "scenes groups channels shots"],
+) -> tuple[Float[Tensor, "scenes coordinates"], Float[Tensor, "scenes coordinates coordinates"]]:
+    """Re(X o D^H E) and Re((D^H P D) o (X X^H)^T), summed over groups: Stoica and Nehorai 1989, eq. 4.6."""
+    slopes = derivatives.flatten(-2)
+    _, outside = projected(columns, slopes)
+    weights = amplitudes.repeat_interleave(3, dim=2)
+    slope = (weights.conj() * (slopes.mH @ left)).real.sum(dim=(1, 3))
+    power = weights.conj() @ weights.transpose(-2, -1)
+    curvature = ((slopes.mH @ outside) * power).real.sum(dim=1)
+    return slope, curvature
+
+
+def damped_step(
+    slope: Float[Tensor, "items coordinates"],
+    curvature: Float[Tensor, "items coordinates coordinates"],
+    damping: Float[Tensor, " items"],
+) -> Float[Tensor, "items coordinates"]:
+    """Marquardt's step: the diagonal of the curvature grows by ``damping``, so that units do not matter."""
+    diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+    floor = 1e-12 * diagonal.amax(dim=-1, keepdim=True).clamp(min=1e-300)
+    loaded = curvature + torch.diag_embed(damping[:, None] * diagonal + floor)
+    step: Tensor = torch.linalg.solve(loaded, slope[..., None])[..., 0]
+    return step
+
+
+def _energy(left: Tensor) -> Tensor:
+    return torch.view_as_real(left).square().flatten(1).sum(dim=1)

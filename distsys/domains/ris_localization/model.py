@@ -1,0 +1,108 @@
+"""The network: few, noisy, perhaps coherent snapshots to the factors of a covariance that MUSIC can read."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distsys.domains.protocol import Batch
+from distsys.domains.ris_localization.config import Config
+from distsys.shapes import Complex, Float
+
+_GATE_WIDTH = 32
+_WEAKEST_SHARE = 1e-6
+"""Eigenvectors with less of the trace than this are rounding errors."""
+
+
+class ComplexLinear(nn.Module):
+    """A complex matrix without bias: turning the input's phase turns the output's."""
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size_in, size_out, 2) / math.sqrt(2 * size_in))
+
+    def forward(self, values: Complex[Tensor, "scenes inputs"]) -> Complex[Tensor, "scenes outputs"]:
+        return values @ torch.view_as_complex(self.weight)
+
+
+class GatedBlock(nn.Module):
+    """A residual step whose gates see magnitudes only, and so leave the phase alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear, self.norm, self.gate = ComplexLinear(width, width), nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, hidden: Complex[Tensor, "scenes width"]) -> Complex[Tensor, "scenes width"]:
+        power = torch.view_as_real(hidden).square().sum(dim=-1).mean(dim=-1, keepdim=True)
+        moved = self.linear(hidden * (power + 1e-12).rsqrt())
+        return torch.as_tensor(hidden + moved * functional.silu(self.gate(self.norm(magnitude(moved)))))
+
+
+class CovarianceNet(nn.Module):
+    """Main eigenvectors of the sample covariance -> F with R = F F^H.
+
+    F holds one learned column a source, and the eigenvectors themselves: where sources are independent they
+    already span the truth. Gates that see the eigenvalues weigh both. The network commutes with the phase of
+    its input, which carries no information, so that R does not depend on it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        data, model = config.data, config.model
+        self.config = config
+        self._sensing = data.sensing()
+        self._elements, self._rank = data.num_x * data.num_y, data.max_sources
+        self.first = ComplexLinear(self._elements * self._rank, model.width)
+        self.scales = nn.Linear(2 * self._rank, model.width)
+        self.blocks = nn.Sequential(*[GatedBlock(model.width) for _ in range(model.depth)])
+        self.last = ComplexLinear(model.width, self._elements * self._rank)
+        self.gates = nn.Sequential(
+            nn.Linear(3 * self._rank, _GATE_WIDTH), nn.SiLU(), nn.Linear(_GATE_WIDTH, 2 * self._rank)
+        )
+
+    def forward(self, batch: Batch) -> Complex[Tensor, "scenes elements columns"]:
+        """Factors of the covariance of ``snapshots`` with ``num_sources``; columns of absent sources are zero."""
+        device_type = batch["snapshots"].device.type
+        with torch.autocast(device_type, enabled=False):  # there is no complex bfloat16
+            vectors, shares = main_eigenvectors(self._sensing.back_projected(batch["snapshots"]), rank=self._rank)
+            present = (torch.arange(self._rank, device=shares.device) < batch["num_sources"][:, None]).to(shares)
+            known = torch.cat([shares, present], dim=1)
+            weighted = aligned(vectors) * (shares * self._elements).sqrt()[:, None]
+            hidden = self.first(weighted.flatten(1)) * (1.0 + self.scales(known))
+            learned = self.last(self.blocks(hidden)).reshape(-1, self._elements, self._rank)
+            gates = functional.softplus(self.gates(torch.cat([known, (shares + 1e-4).log()], dim=1)))
+            columns = torch.cat([learned, vectors], dim=2)
+            return torch.as_tensor(columns * (gates * present.repeat(1, 2))[:, None])
+
+
+def main_eigenvectors(
+    field: Complex[Tensor, "scenes elements snapshots"], *, rank: int
+) -> tuple[Complex[Tensor, "scenes elements rank"], Float[Tensor, "scenes rank"]]:
+    """Main eigenvectors of the sample covariance, not mean-centred, and their shares of its trace.
+
+    By the small matrix Y^H Y; with fewer snapshots than ``rank`` the missing vectors are zero.
+    """
+    values, small = torch.linalg.eigh(field.mH @ field)
+    kept = min(rank, field.shape[-1])
+    values, small = values[:, -kept:].flip(1).clamp(min=0.0), small[..., -kept:].flip(2)
+    shares = values / torch.view_as_real(field).square().sum(dim=(1, 2, 3)).clamp(min=1e-30)[:, None]
+    vectors = field @ small / values.clamp(min=1e-30).sqrt()[:, None]
+    vectors = vectors * (shares > _WEAKEST_SHARE)[:, None]
+    missing = rank - kept
+    return functional.pad(vectors, (0, missing)), functional.pad(shares, (0, missing))
+
+
+def aligned(vectors: Complex[Tensor, "scenes elements rank"]) -> Complex[Tensor, "scenes elements rank"]:
+    """The vectors after the first turned so that their sums have the phase of its sum: their own mean nothing."""
+    sums = vectors.sum(dim=1, keepdim=True)
+    turn = sums.conj() * sums[..., :1]
+    size = turn.abs()
+    return torch.where(size > 0, vectors * turn / size.clamp(min=1e-30), vectors)
+
+
+def magnitude(values: Complex[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """|z| with a finite gradient at 0."""
+    return (torch.view_as_real(values).square().sum(dim=-1) + 1e-12).sqrt()

@@ -1,0 +1,138 @@
+"""Recordings of users: what predict answers, and what it says to a file that does not fit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from distsys.domains.ris_localization import RisLocalization
+from distsys.domains.ris_localization.config import Config, DataConfig, Request
+from distsys.domains.ris_localization.geometry import to_physical
+from distsys.domains.ris_localization.model import CovarianceNet
+from distsys.domains.ris_localization.recording import read_recording
+from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.errors import DataError
+
+CONFIG = Config.model_validate({"model": {"width": 16, "depth": 1}})
+SOURCE = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=8, condition=Condition(20.0, 0.0, 16))
+BATCH = SOURCE.batch(range(30), progress=0.0)
+SNAPSHOTS = BATCH["snapshots"].numpy()
+TRUTH = to_physical(BATCH["uvq"].double()).numpy()
+
+
+def write(tmp_path: Path, **arrays: Any) -> Path:
+    path = tmp_path / "recording.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def model() -> CovarianceNet:
+    """A network that passes the sample covariance through, which is right for independent sources."""
+    network = CovarianceNet(CONFIG).eval()
+    last = network.gates[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([-20.0, -20.0, 1.0, 1.0]))
+    return network
+
+
+def test_predict_names_sources_with_their_standard_deviations(tmp_path: Path, model: CovarianceNet) -> None:
+    path = write(tmp_path, snapshots=1e-3 * SNAPSHOTS, sources=TRUTH)
+    answer = RisLocalization().predict(model, Request(snapshots=path))
+    rows = list(csv.DictReader(io.StringIO(str(answer.files[".csv"]))))
+    assert len(rows) == 60
+    assert [int(row["scene"]) for row in rows[:4]] == [0, 0, 1, 1]
+    assert all(
+        float(first["range_m"]) <= float(second["range_m"]) for first, second in zip(rows[::2], rows[1::2], strict=True)
+    )
+    assert all(0.0 < float(row["phi_sd_deg"]) < 5.0 for row in rows)
+    assert answer.summary["errors"]["success"] > 0.9
+    assert answer.summary["errors"]["phi_median_deg"] < 0.1
+
+
+def test_the_stated_deviations_are_those_of_the_errors(tmp_path: Path, model: CovarianceNet) -> None:
+    source = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=9, condition=Condition(20.0, 0.0, 16))
+    batch = source.batch(range(300), progress=0.0)
+    answer = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=batch["snapshots"].numpy())))
+    truth = to_physical(batch["uvq"].double()).numpy()
+    phi = np.array([[row["phi_deg"], row["phi_sd_deg"], row["range_m"]] for row in answer.summary["sources"]]).reshape(
+        300, 2, 3
+    )
+    nearest = np.take_along_axis(np.degrees(truth[..., 0]), truth[..., 2].argsort(axis=1), axis=1)
+    ratio = np.median(np.abs(phi[..., 0] - nearest) / phi[..., 1]) / 0.6745
+    assert ratio == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_covariance_says_what_its_snapshots_say(tmp_path: Path, model: CovarianceNet) -> None:
+    covariance = SNAPSHOTS @ SNAPSHOTS.conj().swapaxes(1, 2) / 16
+    domain = RisLocalization()
+    by_snapshots = domain.predict(model, Request(snapshots=write(tmp_path, snapshots=SNAPSHOTS))).summary["sources"]
+    path = write(tmp_path, covariance=covariance.astype(np.complex128), num_snapshots=16)
+    by_covariance = domain.predict(model, Request(snapshots=path)).summary["sources"]
+    same = [abs(a["phi_deg"] - b["phi_deg"]) < 1e-2 for a, b in zip(by_snapshots, by_covariance, strict=True)]
+    assert sum(same) >= 0.95 * len(same)
+
+
+def with_value(array: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    changed = array.copy()
+    changed[index] = value
+    return changed
+
+
+HERMITIAN = SNAPSHOTS @ SNAPSHOTS.conj().swapaxes(1, 2) / 16
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"snapshots": SNAPSHOTS[:, :60]}, r"60 channels\n  expected: 64 elements"),
+    ({"snapshots": SNAPSHOTS.real}, "of type float32|type float32"),
+    ({"snapshots": with_value(SNAPSHOTS, (3, 5, 1), np.nan)}, "not finite in 1 of 30 scenes, first in scene 3"),
+    ({"snapshots": with_value(SNAPSHOTS, 4, 0.0)}, "all zero in scene 4"),
+    ({"covariance": with_value(HERMITIAN, (2, 0, 1), 9.0), "num_snapshots": 16}, "scene 2 differs from its conjugate"),
+    ({"covariance": HERMITIAN}, "without 'num_snapshots'"),
+    ({"covariance": HERMITIAN - 2.0 * np.eye(64), "num_snapshots": 16}, "has the eigenvalue -"),
+    ({"snapshots": SNAPSHOTS, "num_sources": 3}, "3 sources\n  expected: 2 to 2"),
+    ({"snapshots": SNAPSHOTS, "sources": np.degrees(TRUTH)}, "numpy.radians"),
+    (
+        {"snapshots": SNAPSHOTS, "sources": with_value(TRUTH, (0, 0, 2), 40.0)},
+        r"range of 40 m\n  expected: 0.5 to 10 m",
+    ),
+    ({"snapshots": SNAPSHOTS, "sources": TRUTH[:, :1]}, r"'sources' of shape \(30, 1, 3\)"),
+    ({"snapshot": SNAPSHOTS}, "did you mean 'snapshots'"),
+    ({"num_sources": 2}, "either 'snapshots' or 'covariance'"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), BAD, ids=[message[:30] for _, message in BAD])
+def test_a_bad_recording_gets_one_clear_message(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_recording(write(tmp_path, **arrays), CONFIG.data, num_sources=None)
+    assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_a_file_that_is_no_npz_and_pickles_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "recording.npz"
+    text.write_text("no archive")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_recording(text, CONFIG.data, num_sources=None)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_recording(write(tmp_path, snapshots=np.array([{"a": 1}], dtype=object)), CONFIG.data, num_sources=None)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_recording(tmp_path / "missing.npz", CONFIG.data, num_sources=None)
+
+
+def test_the_number_of_sources_must_come_from_somewhere(tmp_path: Path) -> None:
+    data = DataConfig(min_sources=1, max_sources=3)
+    path = write(tmp_path, snapshots=SNAPSHOTS)
+    with pytest.raises(DataError, match="does not say how many sources"):
+        read_recording(path, data, num_sources=None)
+    assert read_recording(path, data, num_sources=3).num_sources.tolist() == [3] * 30
+    with pytest.raises(DataError, match="--num-sources: 4 sources"):
+        read_recording(path, data, num_sources=4)
