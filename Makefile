@@ -30,6 +30,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step_overhead.py
 	$(BIN)/python benchmarks/trial_overhead.py
+	$(BIN)/python benchmarks/localization_cost.py
 
 clean:
 	rm -rf $(VENV) $(OUT)

@@ -83,16 +83,26 @@ def main_eigenvectors(
 ) -> tuple[Complex[Tensor, "scenes elements rank"], Float[Tensor, "scenes rank"]]:
     """Main eigenvectors of the sample covariance, not mean-centred, and their shares of its trace.
 
-    By the small matrix Y^H Y; with fewer snapshots than ``rank`` the missing vectors are zero.
+    By the smaller of Y Y^H and Y^H Y, in complex128: with few snapshots most eigenvalues are 0, and LAPACK's
+    float32 solver then fails once in a while. Where snapshots are fewer than ``rank`` missing vectors are zero.
     """
-    values, small = torch.linalg.eigh(field.mH @ field)
-    kept = min(rank, field.shape[-1])
-    values, small = values[:, -kept:].flip(1).clamp(min=0.0), small[..., -kept:].flip(2)
-    shares = values / torch.view_as_real(field).square().sum(dim=(1, 2, 3)).clamp(min=1e-30)[:, None]
-    vectors = field @ small / values.clamp(min=1e-30).sqrt()[:, None]
+    wide = field.to(torch.complex128)
+    if field.shape[1] < field.shape[2]:
+        values, vectors = _largest(wide @ wide.mH, rank)
+    else:
+        values, small = _largest(wide.mH @ wide, rank)
+        vectors = wide @ small / values.clamp(min=1e-30).sqrt()[:, None]
+    shares = values / torch.view_as_real(wide).square().sum(dim=(1, 2, 3)).clamp(min=1e-30)[:, None]
     vectors = vectors * (shares > _WEAKEST_SHARE)[:, None]
-    missing = rank - kept
-    return functional.pad(vectors, (0, missing)), functional.pad(shares, (0, missing))
+    missing = rank - values.shape[1]
+    return functional.pad(vectors, (0, missing)).to(field.dtype), functional.pad(shares, (0, missing)).float()
+
+
+def _largest(matrices: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest eigenvalues, or all, and their eigenvectors as columns, largest first."""
+    values, vectors = torch.linalg.eigh(matrices)
+    kept = min(count, values.shape[1])
+    return values[:, -kept:].flip(1).clamp(min=0.0), vectors[..., -kept:].flip(2)
 
 
 def aligned(vectors: Complex[Tensor, "scenes elements rank"]) -> Complex[Tensor, "scenes elements rank"]:
