@@ -72,15 +72,6 @@ class DataConfig(Section):
             raise ValueError(f"max_sources {self.max_sources} needs more than {self.num_channels} channels")
         return self
 
-    @model_validator(mode="after")
-    def _clear_of_the_surface(self) -> Self:
-        half_diagonal_m = 0.5 * self.spacing_wavelengths * self.wavelength_m * math.hypot(self.num_x, self.num_y)
-        if self.min_range_m < 0.5 * half_diagonal_m:
-            raise ValueError(
-                f"min_range_m {self.min_range_m} is below half of the surface's half diagonal, {half_diagonal_m:.2f} m"
-            )
-        return self
-
     @property
     def num_channels(self) -> int:
         """Numbers a snapshot has."""

@@ -119,7 +119,7 @@ def test_coded_measurements_use_one_code_a_snapshot_and_a_fixed_site() -> None:
         ({"max_sources": 4}, "less than or equal to 3"),
         ({"min_sources": 3}, "min_sources 3 is above max_sources 2"),
         ({"coherent_share": 0.8, "partial_share": 0.3}, "add up to more than 1"),
-        ({"min_range_m": 0.1}, "min_range_m 0.1 is below half"),
+        ({"min_range_m": 0.0}, "greater than 0"),
         ({"measurement": "coded", "num_antennas": 2}, "max_sources 2 needs more than 2 channels"),
         ({"max_phi_deg": 1000.0}, "less than 90"),
     ],
