@@ -27,7 +27,7 @@ class Estimate:
 
     Args:
         music: the highest peaks of the spectrum, refined.
-        polished: maximum likelihood, started from the peaks that explain the snapshots best.
+        polished: maximum likelihood, started from the candidates that explain the snapshots best.
     """
 
     music: Tensor
@@ -42,27 +42,44 @@ class Localizer:
         self.music = Music(self.surface, self.steering)
         self.likelihood = Likelihood(self.steering, self.sensing, self.surface)
 
-    def estimate(self, factors: Complex[Tensor, "scenes elements rank"], batch: Batch) -> Estimate:
-        """Sources of every scene of ``batch`` from R = F F^H."""
-        parts = by_number(batch["num_sources"], lambda rows, num: self._estimate(factors[rows], batch, rows, num))
-        return Estimate(*restored(batch["num_sources"], parts))
+    def estimate(
+        self,
+        factors: Complex[Tensor, "scenes elements rank"],
+        batch: Batch,
+        *,
+        others: Float[Tensor, "scenes others 3"] | None = None,
+    ) -> Estimate:
+        """Sources of every scene of ``batch`` from R = F F^H.
+
+        Args:
+            others: (u, v, q) of further candidates that the likelihood may start from, as many as sources.
+        """
+
+        def solve(rows: Tensor, number: int) -> tuple[Tensor, ...]:
+            found = self._candidates(factors[rows], number)
+            starts = found if others is None else torch.cat([found, others[rows, :number]], dim=1)
+            polished = self._polished(starts, self.grouped(batch["snapshots"][rows]), number)
+            return tuple(
+                torch.nn.functional.pad(item, (0, 0, 0, batch["uvq"].shape[1] - number))
+                for item in (found[:, :number], polished)
+            )
+
+        return Estimate(*restored(batch["num_sources"], by_number(batch["num_sources"], solve)))
 
     def raw(self, batch: Batch) -> Estimate:
         """The same from the sample covariance."""
         return self.estimate(raw_factors(batch["snapshots"], self.sensing, rank=batch["uvq"].shape[1]), batch)
 
-    def _estimate(self, factors: Tensor, batch: Batch, rows: Tensor, num_sources: int) -> tuple[Tensor, Tensor]:
+    def _candidates(self, factors: Tensor, num_sources: int) -> Tensor:
         subspace = signal_subspace(factors, num_sources=num_sources)
-        candidates, _ = self.music.candidates(subspace, count=_CANDIDATES_PER_SOURCE * num_sources)
-        data = self.grouped(batch["snapshots"][rows])
-        started = in_chunks(
-            lambda uvq, y: self.likelihood.best_subset(uvq, y, num_sources=num_sources), candidates, data
-        )
-        polished = in_chunks(self.likelihood.polish, started, data)
-        missing = batch["uvq"].shape[1] - num_sources
-        found = (candidates[:, :num_sources], polished)
-        music, polished = (torch.nn.functional.pad(item, (0, 0, 0, missing)) for item in found)
-        return music, polished
+        return self.music.candidates(subspace, count=_CANDIDATES_PER_SOURCE * num_sources)[0]
+
+    def _polished(self, starts: Tensor, data: Tensor, num_sources: int) -> Tensor:
+        def solve(uvq: Tensor, piece: Tensor) -> Tensor:
+            best = self.likelihood.best_subset(uvq, piece, num_sources=num_sources)
+            return self.likelihood.polish(best, piece)
+
+        return in_chunks(solve, starts, data)
 
     def grouped(self, snapshots: Tensor) -> Tensor:
         """Snapshots as the likelihood wants them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,35 +23,71 @@ _MUSIC_METRICS = ("success", "position_error_m", "phi_rmse_deg", "theta_rmse_deg
 _RANGE_EDGES_M = (2.0, 5.0)
 
 
+@dataclass(frozen=True)
+class Look:
+    """One model on the scenes of one condition.
+
+    Args:
+        ratio: eigenvalue ratio of each scene with two sources or more.
+        music, polished: errors of both estimates; ``raw`` those of MUSIC without a network.
+        bound: Cramer-Rao deviations, [scenes, sources, 3].
+    """
+
+    batch: Batch
+    ratio: Tensor
+    music: Errors
+    polished: Errors
+    raw: Errors
+    bound: Tensor
+
+    def metrics(self, data: DataConfig) -> dict[str, float]:
+        """By name and condition; ``music_...`` before maximum likelihood has polished."""
+        constant = float(errors_of(middle_of(data, self.batch), self.batch).scene_position_m().mean())
+        row = summary(self.polished, self.bound)
+        row["skill"] = 1.0 - row["position_error_m"] / constant
+        music = summary(self.music, self.bound)
+        row |= {f"music_{name}": music[name] for name in _MUSIC_METRICS}
+        return named(row, condition_name(self.batch))
+
+
 def evaluate(model: CovarianceNet, data: EvalSet) -> Evaluation:
-    """Metrics of MUSIC on the model's covariance (``music_...``) and of maximum likelihood started from it."""
-    found: dict[str, float] = {}
-    scenes, polished, deviations, ratios, raw = [], [], [], [], []
-    for batch in data.batches:
-        factors = predict_factors(model, batch)
-        estimate = localizer(model.config.data).estimate(factors, batch)
-        bound = deviations_of(model.config.data, batch)
-        music, best = (errors_of(uvq, batch) for uvq in (estimate.music, estimate.polished))
-        name = condition_name(batch)
-        constant = float(errors_of(middle_of(model.config.data, batch), batch).scene_position_m().mean())
-        found |= named(summary(best, bound), name)
-        found[f"skill/{name}"] = 1.0 - found[f"position_error_m/{name}"] / constant
-        found |= named({key: summary(music, bound)[key] for key in _MUSIC_METRICS}, name, prefix="music_")
-        scenes.append(music.scene_position_m())
-        polished.append(best)
-        deviations.append(bound)
-        if is_coherent(batch):
-            ratios.append(eigenvalue_ratio(factors, batch["num_sources"]))
-            raw.append([_success(errors_of(batch["raw_uvq"], batch)), _success(music)])
-    items = torch.cat(scenes)
-    gained = torch.tensor(raw).mean(dim=0) if raw else torch.zeros(2)
-    overall = {
+    """Metrics of MUSIC on the model's covariance (``music_...``) and of maximum likelihood.
+
+    The likelihood starts from those peaks of the model's and of the sample covariance that explain the
+    snapshots best, so that where MUSIC needs no network nothing is lost by one.
+    """
+    looks = [look_at(model, batch) for batch in data.batches]
+    items = torch.cat([look.music.scene_position_m() for look in looks])
+    polished = torch.cat([look.polished.scene_position_m() for look in looks])
+    found = {
         "music_position_error_m": float(items.mean()),
-        "position_error_m": float(torch.cat([item.scene_position_m() for item in polished]).mean()),
-        "eigenvalue_ratio": float(torch.cat(ratios).median()) if ratios else 1.0,
-        "success_over_raw_music": float(gained[1] - gained[0]),
+        "position_error_m": float(polished.mean()),
+        **_health([look for look in looks if is_coherent(look.batch)]),
     }
-    return Evaluation({**overall, **found, **_by_range(polished, deviations)}, items.cpu().numpy())
+    for look in looks:
+        found |= look.metrics(model.config.data)
+    return Evaluation(found | _by_range(looks), items.cpu().numpy())
+
+
+def look_at(model: CovarianceNet, batch: Batch) -> Look:
+    """Both estimates of every scene of ``batch``, with their errors."""
+    data = model.config.data
+    factors = predict_factors(model, batch)
+    estimate = localizer(data).estimate(factors, batch, others=batch["raw_uvq"])
+    music, polished, raw = (errors_of(uvq, batch) for uvq in (estimate.music, estimate.polished, batch["raw_uvq"]))
+    ratio = eigenvalue_ratio(factors, batch["num_sources"])
+    return Look(batch, ratio, music, polished, raw, deviations_of(data, batch))
+
+
+def _health(coherent: Sequence[Look]) -> dict[str, float]:
+    """What the constraints judge, on coherent scenes: rank, and success beside MUSIC without the network."""
+    gains = [_success(look.music) - _success(look.raw) for look in coherent]
+    ratios = torch.cat([look.ratio for look in coherent])
+    return {
+        # One source has no second eigenvalue to lose.
+        "eigenvalue_ratio": float(ratios.median()) if len(ratios) else 1.0,
+        "success_over_raw_music": float(np.mean(gains)),
+    }
 
 
 def predict_factors(model: CovarianceNet, batch: Batch) -> Complex[Tensor, "scenes elements rank"]:
@@ -145,10 +182,11 @@ def _success(errors: Errors) -> float:
     return float(errors.found[errors.present].double().mean())
 
 
-def _by_range(errors: Sequence[Errors], deviations: Sequence[Tensor]) -> dict[str, float]:
-    """Success and ratio to the bound over all conditions, by the sources' true range."""
+def _by_range(looks: Sequence[Look]) -> dict[str, float]:
+    """Success and ratio to the bound of polished estimates over all conditions, by the sources' true range."""
+    errors = [look.polished for look in looks]
     whole = Errors(*(torch.cat([getattr(item, name) for item in errors]) for name in Errors.__dataclass_fields__))
-    bound = torch.cat(list(deviations))
+    bound = torch.cat([look.bound for look in looks])
     found: dict[str, float] = {}
     for low, high in zip((0.0, *_RANGE_EDGES_M), (*_RANGE_EDGES_M, np.inf), strict=True):
         part = whole.only((whole.true_range_m >= low) & (whole.true_range_m < high))

@@ -108,19 +108,23 @@ def _range_cut(axes: Axes, tools: Localizer, subspace: Tensor, uvq: Tensor, name
 
 
 def _against_snr(model: CovarianceNet, batches: list[Batch]) -> Figure:
-    """RMSE of azimuth and range of the sources found, and the share that is found."""
+    """RMSE of azimuth of the sources found, median error of range, and the share that is found."""
     data = model.config.data
     lines: dict[str, list[dict[str, float]]] = {"raw MUSIC": [], "network + MUSIC": [], "network + MUSIC + ML": []}
     bounds = []
     for batch in batches:
         bound = deviations_of(data, batch)
-        estimate = localizer(data).estimate(predict_factors(model, batch), batch)
+        estimate = localizer(data).estimate(predict_factors(model, batch), batch, others=batch["raw_uvq"])
         for name, uvq in zip(lines, (batch["raw_uvq"], estimate.music, estimate.polished), strict=True):
             lines[name].append(summary(errors_of(uvq, batch), bound))
         bounds.append(bound_summary(bound, present_in(batch)))
     snr = [float(batch["snr_db"][0]) for batch in batches]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    panels = {"phi_rmse_deg": "azimuth RMSE, deg", "range_rmse_m": "range RMSE, m", "success": "sources found"}
+    panels = {
+        "phi_rmse_deg": "azimuth RMSE, deg",
+        "range_median_m": "range, median error, m",
+        "success": "sources found",
+    }
     for index, (metric, label) in enumerate(panels.items()):
         axes = figure.add_subplot(1, 3, index + 1)
         for (name, rows), colour in zip(lines.items(), (_RAW, _NETWORK, _POLISHED), strict=True):
@@ -136,7 +140,8 @@ def _against_snr(model: CovarianceNet, batches: list[Batch]) -> Figure:
 
 
 def _scatter(model: CovarianceNet, batch: Batch) -> Figure:
-    found = localizer(model.config.data).estimate(predict_factors(model, batch), batch).polished
+    factors = predict_factors(model, batch)
+    found = localizer(model.config.data).estimate(factors, batch, others=batch["raw_uvq"]).polished
     errors: Errors = errors_of(found, batch)
     here = errors.present
     truth = to_physical(torch.where(here[..., None], batch["uvq"], torch.ones(()).to(batch["uvq"]))).double()

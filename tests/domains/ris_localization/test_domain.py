@@ -11,6 +11,7 @@ from torch import Tensor
 from distsys.domains.protocol import Batch, DataBundle
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig
+from distsys.domains.ris_localization.evaluation import true_columns
 from distsys.domains.ris_localization.model import CovarianceNet, main_eigenvectors
 from distsys.domains.ris_localization.scenes import SceneSource
 from distsys.training.evaluate import evaluate, judged
@@ -127,3 +128,33 @@ def test_main_eigenvectors_are_those_of_the_sample_covariance_not_mean_centred(s
     assert not bool(vectors[..., kept:].any())
     main = axes[..., -kept:]
     assert torch.allclose(vectors @ vectors.mH, main @ main.mH, atol=1e-3)
+
+
+def test_the_target_does_not_move_with_the_noise() -> None:
+    """D26: a target made of the sample covariance would be circular."""
+    data = DataConfig(num_x=4, num_y=4)
+    batch = SceneSource(data, data.assumed_steering(), seed=0).batch(range(20), progress=0.0)
+    noisier = {**batch, "snapshots": batch["snapshots"] + torch.randn(batch["snapshots"].shape, dtype=torch.complex64)}
+    assert torch.equal(true_columns(data, noisier), true_columns(data, batch))
+
+
+@pytest.mark.parametrize("degenerate", ["equal eigenvalues", "rank one", "silence but for one snapshot"])
+def test_degenerate_covariances_give_finite_gradients(degenerate: str) -> None:
+    """D18: no gradient passes through an eigendecomposition, neither of the data's covariance nor of the model's."""
+    data = DataConfig(num_x=4, num_y=4)
+    config = Config.model_validate({"data": {"num_x": 4, "num_y": 4}, "model": {"width": 16, "depth": 1}})
+    batch = dict(SceneSource(data, data.assumed_steering(), seed=0).batch(range(4), progress=0.0))
+    field = torch.zeros_like(batch["snapshots"])
+    if degenerate == "equal eigenvalues":
+        field[:, :, :] = torch.eye(16, dtype=field.dtype)
+    elif degenerate == "rank one":
+        field[:, :, :] = torch.ones((), dtype=field.dtype)
+    else:
+        field[:, 3, 5] = 1e-6
+    torch.manual_seed(0)
+    model = CovarianceNet(config)
+    terms = RisLocalization().loss_terms(model, {**batch, "snapshots": field}, generator=torch.Generator())
+    torch.stack(list(terms.values())).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        assert bool(torch.isfinite(parameter.grad).all()), name

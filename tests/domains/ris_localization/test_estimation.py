@@ -154,6 +154,18 @@ def test_scenes_with_different_numbers_of_sources_stay_in_their_places() -> None
         assert not bool(together.music[index, batch["num_sources"][index] :].any())
 
 
+def test_further_candidates_are_taken_where_the_likelihood_prefers_them() -> None:
+    batch = scenes(40, Condition(20.0, 0.0, 16))
+    tools = localizer(DATA)
+    useless = complex_normal(40, 64, 2).to(torch.complex64)
+    alone, helped = (tools.estimate(useless, batch, others=item) for item in (None, tools.raw(batch).music))
+    assert torch.equal(alone.music, helped.music)
+    assert float(errors_of(alone.polished, batch).found.double().mean()) < 0.9
+    assert torch.allclose(
+        errors_of(helped.polished, batch).position_m, errors_of(tools.raw(batch).polished, batch).position_m, atol=1e-3
+    )
+
+
 def test_matching_is_the_hungarian_one() -> None:
     truth, estimate = places(50, 3), places(50, 3, seed=1)
     present = torch.ones(50, 3, dtype=torch.bool)
