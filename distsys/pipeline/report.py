@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 """Metric columns of a table on a terminal."""
+_TERMINAL, _NUMBER = 80, 10
+"""Columns of a terminal, and those that a number takes with its gap."""
 
 
 def assessment_table(found: Assessment, names: Sequence[str]) -> tuple[list[str], list[list[object]]]:
@@ -39,14 +41,35 @@ def shared_metrics(found: Assessment) -> list[str]:
     return [found.selection, *(name for name in shared if name != found.selection)]
 
 
+def metric_table(found: Assessment, baselines: Sequence[str]) -> tuple[list[str], list[list[object]]]:
+    """A row for each metric that the model shares with one of ``baselines``, a column for each of them."""
+    rows: list[list[object]] = []
+    for name in shared_metrics(found):
+        others = [found.baselines[label].get(name, math.nan) for label in baselines]
+        if not all(math.isnan(value) for value in others):
+            rows.append([name, found.metrics[name], *others])
+    return ["test set", "model", *baselines], rows
+
+
+def _side_by_side(found: Assessment) -> list[list[str]]:
+    """Baselines, as many at a time as stand beside the names of metrics on a terminal."""
+    room = _TERMINAL - max(len(name) for name in found.metrics) - _NUMBER
+    groups: list[list[str]] = []
+    for label in found.baselines:
+        width = sum(max(_NUMBER, len(other) + 2) for other in [*(groups[-1] if groups else []), label])
+        if groups and width <= room:
+            groups[-1].append(label)
+        else:
+            groups.append([label])
+    return groups
+
+
 def assessment_text(found: Assessment) -> str:
-    """What ``distsys evaluate`` prints: all metrics, constraints and baseline rows."""
-    names = shared_metrics(found)
-    parts = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
-    tables = [text_table(*assessment_table(found, part)) for part in parts]
-    metrics = text_table(
-        ["metric (test set)", "value"], [[name, value] for name, value in sorted(found.metrics.items())]
-    )
+    """What ``distsys evaluate`` prints: every metric beside the baselines, then the constraints."""
+    tables = [text_table(*metric_table(found, group)) for group in _side_by_side(found)]
+    shared = set(shared_metrics(found)) if found.baselines else set()
+    own = [[name, value] for name, value in sorted(found.metrics.items()) if name not in shared]
+    metrics = text_table(["test set, no baseline has it", "model"], own)
     held = [
         [name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()
     ]
@@ -84,13 +107,12 @@ def write_report(
 
 def _final_section(page: Page, found: Assessment) -> None:
     page.heading("The final model beside the baselines (test set)")
-    headers, rows = assessment_table(found, shared_metrics(found))
-    page.table(headers, rows, mark=0)
+    page.table(*metric_table(found, list(found.baselines)), mark=0)
     page.table(
         ["constraint", "band", "value", "holds"],
         [[name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()],
     )
-    shown = set(headers)
+    shown = set(shared_metrics(found))
     page.table(
         ["other metrics", "value"],
         [[name, value] for name, value in sorted(found.metrics.items()) if name not in shown],

@@ -43,7 +43,7 @@ def answer(model: CovarianceNet, request: Request) -> Prediction:
         "uvq": torch.zeros(shape, device=device),
     }
     tools = localizer(data)
-    uvq = tools.estimate(predict_factors(model, batch), batch, others=tools.raw(batch).music).polished
+    uvq = tools.estimate(predict_factors(model, batch), batch, others=tools.raw_peaks(batch)).polished
     rows = _rows(uvq, _deviations(tools, uvq, batch), recording.num_sources)
     summary: dict[str, Any] = {"scenes": len(recording.snapshots), "sources": rows}
     if recording.true_uvq is not None:

@@ -13,6 +13,7 @@ from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig
 from distsys.domains.ris_localization.estimate import Estimate, Localizer, by_number, localizer, restored
 from distsys.domains.ris_localization.evaluation import (
+    OVERALL,
     condition_name,
     deviations_of,
     errors_of,
@@ -35,7 +36,11 @@ _SMOOTHING = 2
 
 
 def baseline_rows(data: DataConfig, batches: Sequence[Batch]) -> dict[str, dict[str, float]]:
-    """Metrics of every baseline, by condition and over all of them."""
+    """Metrics of every baseline, by condition and over all of them.
+
+    ``oracle`` is MUSIC on A A^H of the true sources, ``raw MUSIC`` on the sample covariance, both polished by
+    maximum likelihood where a metric is not called ``music_...``; ``CRB`` holds what the bound allows.
+    """
     rows: dict[str, dict[str, float]] = {}
     for batch in batches:
         for name, found in _rows_of(data, batch).items():
@@ -51,19 +56,19 @@ def _rows_of(data: DataConfig, batch: Batch) -> dict[str, dict[str, float]]:
 
     raw, best = tools.raw(batch), oracle(data, batch)
     return {
-        "raw MUSIC (+ ML)": {**row(raw.music, "music_"), **row(raw.polished)},
-        "smoothed MUSIC": row(smoothed_music(data, batch), "music_"),
+        "raw MUSIC": {**row(raw.music, "music_"), **row(raw.polished)},
+        "smoothed": row(smoothed_music(data, batch), "music_"),
         "greedy ML": row(greedy_ml(tools, batch)),
-        "oracle MUSIC (+ ML)": {**row(best.music, "music_"), **row(best.polished)},
+        "oracle": {**row(best.music, "music_"), **row(best.polished)},
         "constant": row(middle_of(data, batch)),
-        "Cramer-Rao bound": bound_summary(bound, present_in(batch)),
+        "CRB": bound_summary(bound, present_in(batch)),
     }
 
 
 def _overall(row: Mapping[str, float]) -> dict[str, float]:
-    """Means over conditions, which have equally many scenes."""
+    """Means over conditions, which have equally many sources."""
     means = {}
-    for name in ("music_position_error_m", "position_error_m"):
+    for name in OVERALL:
         values = [value for key, value in row.items() if key.startswith(f"{name}/")]
         if values:
             means[name] = math.fsum(values) / len(values)

@@ -64,7 +64,7 @@ def _frozen(data: DataConfig, conditions: Sequence[Condition], num_scenes: int, 
         source = SceneSource(data, data.true_steering(), seed=seed, condition=condition)
         batch = source.batch(range(number * num_scenes, (number + 1) * num_scenes), progress=0.0)
         # What MUSIC finds without a network never changes: found once, compared with at every validation.
-        batches.append({**batch, "raw_uvq": localizer(data).raw(batch).music})
+        batches.append({**batch, "raw_uvq": localizer(data).raw_peaks(batch)})
     rows = cache(partial(baseline_rows, data, batches))
     return EvalSet(batches, _digest(batches), baselines=rows)
 

@@ -70,6 +70,17 @@ class Localizer:
         """The same from the sample covariance."""
         return self.estimate(raw_factors(batch["snapshots"], self.sensing, rank=batch["uvq"].shape[1]), batch)
 
+    def raw_peaks(self, batch: Batch) -> Float[Tensor, "scenes sources 3"]:
+        """What MUSIC alone finds on the sample covariance."""
+        most = batch["uvq"].shape[1]
+        factors = raw_factors(batch["snapshots"], self.sensing, rank=most)
+
+        def solve(rows: Tensor, number: int) -> tuple[Tensor, ...]:
+            found = self._candidates(factors[rows], number)[:, :number]
+            return (torch.nn.functional.pad(found, (0, 0, 0, most - number)),)
+
+        return restored(batch["num_sources"], by_number(batch["num_sources"], solve))[0]
+
     def _candidates(self, factors: Tensor, num_sources: int) -> Tensor:
         subspace = signal_subspace(factors, num_sources=num_sources)
         return self.music.candidates(subspace, count=_CANDIDATES_PER_SOURCE * num_sources)[0]

@@ -20,6 +20,8 @@ from distsys.shapes import Bool, Complex, Float
 
 _BATCH = 250
 _MUSIC_METRICS = ("success", "position_error_m", "phi_rmse_deg", "theta_rmse_deg")
+OVERALL = ("music_position_error_m", "position_error_m", "success")
+"""Metrics that are also given over all conditions together."""
 _RANGE_EDGES_M = (2.0, 5.0)
 
 
@@ -59,9 +61,10 @@ def evaluate(model: CovarianceNet, data: EvalSet) -> Evaluation:
     looks = [look_at(model, batch) for batch in data.batches]
     items = torch.cat([look.music.scene_position_m() for look in looks])
     polished = torch.cat([look.polished.scene_position_m() for look in looks])
+    found_sources = torch.cat([look.polished.found[look.polished.present] for look in looks])
+    overall = (float(items.mean()), float(polished.mean()), float(found_sources.double().mean()))
     found = {
-        "music_position_error_m": float(items.mean()),
-        "position_error_m": float(polished.mean()),
+        **dict(zip(OVERALL, overall, strict=True)),
         **_health([look for look in looks if is_coherent(look.batch)]),
     }
     for look in looks:

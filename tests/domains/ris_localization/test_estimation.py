@@ -166,6 +166,12 @@ def test_further_candidates_are_taken_where_the_likelihood_prefers_them() -> Non
     )
 
 
+def test_raw_peaks_are_those_of_raw_music() -> None:
+    batch = scenes(40, Condition(10.0, 1.0, 16), DataConfig(min_sources=1, max_sources=3))
+    tools = localizer(DataConfig(min_sources=1, max_sources=3))
+    assert torch.equal(tools.raw_peaks(batch), tools.raw(batch).music)
+
+
 def test_matching_is_the_hungarian_one() -> None:
     truth, estimate = places(50, 3), places(50, 3, seed=1)
     present = torch.ones(50, 3, dtype=torch.bool)
