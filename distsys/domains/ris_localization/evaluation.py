@@ -73,13 +73,18 @@ def evaluate(model: CovarianceNet, data: EvalSet) -> Evaluation:
 
 
 def look_at(model: CovarianceNet, batch: Batch) -> Look:
-    """Both estimates of every scene of ``batch``, with their errors."""
+    """Both estimates of every scene of ``batch``, with their errors; NaN where the model gave no finite covariance."""
     data = model.config.data
     factors = predict_factors(model, batch)
+    broken = ~torch.isfinite(torch.view_as_real(factors)).all(dim=(1, 2, 3))
+    factors = factors.masked_fill(broken[:, None, None], 0.0)  # LAPACK refuses NaN; what follows becomes NaN again
     estimate = localizer(data).estimate(factors, batch, others=batch["raw_uvq"])
-    music, polished, raw = (errors_of(uvq, batch) for uvq in (estimate.music, estimate.polished, batch["raw_uvq"]))
-    ratio = eigenvalue_ratio(factors, batch["num_sources"])
-    return Look(batch, ratio, music, polished, raw, deviations_of(data, batch))
+    music, polished = (
+        item.masked_fill(broken[:, None, None], torch.nan) for item in (estimate.music, estimate.polished)
+    )
+    ratio = eigenvalue_ratio(factors, batch["num_sources"]).masked_fill(broken[batch["num_sources"] > 1], torch.nan)
+    errors = (errors_of(uvq, batch) for uvq in (music, polished, batch["raw_uvq"]))
+    return Look(batch, ratio, *errors, deviations_of(data, batch))
 
 
 def _health(coherent: Sequence[Look]) -> dict[str, float]:

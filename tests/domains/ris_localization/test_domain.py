@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -92,6 +93,17 @@ def test_an_untrained_network_is_refused_because_music_does_better_without_it() 
     config, bundle = tiny()
     torch.manual_seed(0)
     assert any(text.startswith("success_over_raw_music") for text in verdicts(CovarianceNet(config), bundle))
+
+
+def test_a_broken_network_is_sick_and_not_a_crash() -> None:
+    config, bundle = tiny()
+    torch.manual_seed(0)
+    model = CovarianceNet(config)
+    with torch.no_grad():
+        model.last.weight[0, 0, 0] = torch.nan
+    found = evaluate(RisLocalization(), model, bundle.validation, constraints=RisLocalization().constraints)
+    assert math.isnan(found.metrics["music_position_error_m"])
+    assert any(text.startswith("eigenvalue_ratio = nan") for text in verdicts(model, bundle))
 
 
 def turned(batch: Batch, angle: float) -> dict[str, Tensor]:
