@@ -79,12 +79,10 @@ def look_at(model: CovarianceNet, batch: Batch) -> Look:
     broken = ~torch.isfinite(torch.view_as_real(factors)).all(dim=(1, 2, 3))
     factors = factors.masked_fill(broken[:, None, None], 0.0)  # LAPACK refuses NaN; what follows becomes NaN again
     estimate = localizer(data).estimate(factors, batch, others=batch["raw_uvq"])
-    music, polished = (
-        item.masked_fill(broken[:, None, None], torch.nan) for item in (estimate.music, estimate.polished)
-    )
+    found = (item.masked_fill(broken[:, None, None], torch.nan) for item in (estimate.music, estimate.polished))
     ratio = eigenvalue_ratio(factors, batch["num_sources"]).masked_fill(broken[batch["num_sources"] > 1], torch.nan)
-    errors = (errors_of(uvq, batch) for uvq in (music, polished, batch["raw_uvq"]))
-    return Look(batch, ratio, *errors, deviations_of(data, batch))
+    music, polished, raw = (errors_of(uvq, batch) for uvq in (*found, batch["raw_uvq"]))
+    return Look(batch, ratio, music, polished, raw, deviations_of(data, batch))
 
 
 def _health(coherent: Sequence[Look]) -> dict[str, float]:
