@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class RisLocalization:
     terms = (
         TermSpec("covariance", "1", 0.0, scale="invariant"),
         TermSpec("subspace_align", "1", 0.0, scale="invariant"),
-        TermSpec("peak_contrast", "nat", -0.1, scale="invariant"),
+        TermSpec("peak_contrast", "nat", -math.log(1.25), scale="invariant"),  # -log(1 + load / N), load <= 1, N >= 4
     )
 
     def build_data(self, config: Config, *, seed: int) -> DataBundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def answer(model: CovarianceNet, request: Request) -> Prediction:
     batch: Batch = {
         "snapshots": recording.snapshots.to(device),
         "num_sources": recording.num_sources.to(device),
+        "num_snapshots": recording.num_snapshots.to(device),
         "uvq": torch.zeros(shape, device=device),
     }
     tools = localizer(data)
@@ -57,8 +59,7 @@ def _deviations(tools: Localizer, uvq: Tensor, batch: Batch) -> Tensor:
     def bound(rows: Tensor, number: int) -> tuple[Tensor, ...]:
         data = tools.grouped(batch["snapshots"][rows])
         amplitudes, left = projected(tools.sensing.apply(tools.steering.vectors(uvq[rows, :number])), data)
-        taken = data.abs().sum(dim=2).gt(0).sum(dim=(1, 2))  # snapshots that are not padding
-        free = taken * (data.shape[2] - number)
+        free = batch["num_snapshots"][rows] * (data.shape[2] - number)
         noise = torch.view_as_real(left).square().flatten(1).sum(dim=1) / free
         found = crb_deviations(
             uvq[rows, :number], amplitudes, noise_variance=noise, steering=tools.steering, sensing=tools.sensing
@@ -68,7 +69,8 @@ def _deviations(tools: Localizer, uvq: Tensor, batch: Batch) -> Tensor:
     return restored(batch["num_sources"], by_number(batch["num_sources"], bound))[0]
 
 
-def _rows(uvq: Tensor, deviations: Tensor, num_sources: Tensor) -> list[dict[str, float | int]]:
+def _rows(uvq: Tensor, deviations: Tensor, num_sources: Tensor) -> list[dict[str, float | None]]:
+    """A row a source; a deviation that nobody can know is None."""
     physical, spread = (item.cpu() for item in (to_physical(uvq), deviations))
     degrees = torch.tensor([180.0 / torch.pi, 180.0 / torch.pi, 1.0], dtype=torch.float64)
     values = torch.cat([physical * degrees, spread * degrees], dim=-1)
@@ -76,7 +78,7 @@ def _rows(uvq: Tensor, deviations: Tensor, num_sources: Tensor) -> list[dict[str
     for scene, number in enumerate(num_sources.tolist()):
         order = values[scene, :number, 2].argsort()
         for source, row in enumerate(values[scene, order].tolist()):
-            numbers = [round(value, 5) for value in row]
+            numbers = [round(value, 5) if math.isfinite(value) else None for value in row]
             rows.append(dict(zip(_COLUMNS, [scene, source, *numbers], strict=True)))
     return rows
 
@@ -93,7 +95,7 @@ def _errors(uvq: Tensor, recording: Recording) -> dict[str, float]:
     }
 
 
-def _csv_text(rows: Sequence[dict[str, float | int]]) -> str:
+def _csv_text(rows: Sequence[dict[str, float | None]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
     writer.writeheader()

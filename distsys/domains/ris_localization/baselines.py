@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -13,12 +12,12 @@ from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig
 from distsys.domains.ris_localization.estimate import Estimate, Localizer, by_number, localizer, restored
 from distsys.domains.ris_localization.evaluation import (
-    OVERALL,
     condition_name,
     deviations_of,
     errors_of,
     middle_of,
     named,
+    overall,
     present_in,
     true_columns,
 )
@@ -45,7 +44,7 @@ def baseline_rows(data: DataConfig, batches: Sequence[Batch]) -> dict[str, dict[
     for batch in batches:
         for name, found in _rows_of(data, batch).items():
             rows.setdefault(name, {}).update(named(found, condition_name(batch)))
-    return {name: {**_overall(row), **row} for name, row in rows.items()}
+    return {name: {**overall(row), **row} for name, row in rows.items()}
 
 
 def _rows_of(data: DataConfig, batch: Batch) -> dict[str, dict[str, float]]:
@@ -63,16 +62,6 @@ def _rows_of(data: DataConfig, batch: Batch) -> dict[str, dict[str, float]]:
         "constant": row(middle_of(data, batch)),
         "CRB": bound_summary(bound, present_in(batch)),
     }
-
-
-def _overall(row: Mapping[str, float]) -> dict[str, float]:
-    """Means over conditions, which have equally many sources."""
-    means = {}
-    for name in OVERALL:
-        values = [value for key, value in row.items() if key.startswith(f"{name}/")]
-        if values:
-            means[name] = math.fsum(values) / len(values)
-    return means
 
 
 def oracle(data: DataConfig, batch: Batch) -> Estimate:

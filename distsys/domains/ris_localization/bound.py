@@ -25,6 +25,8 @@ def crb_deviations(
 ) -> Float[Tensor, "scenes sources 3"]:
     """Least standard deviations of (phi in rad, theta in rad, r in m) of any unbiased estimator.
 
+    Infinite where the snapshots do not tell: a source without power, two sources in one place.
+
     Args:
         amplitudes: of the unit-norm steering vectors.
         noise_variance: E|n|^2 of a channel.
@@ -33,11 +35,14 @@ def crb_deviations(
     columns = sensing.apply(vectors)
     left = columns.new_zeros(*columns.shape[:3], amplitudes.shape[-1])
     _, curvature = normal_equations(columns, sensing.apply(derivatives), amplitudes, left)
-    covariance = noise_variance[:, None, None] / 2.0 * torch.linalg.inv(curvature)
+    inverse, failed = torch.linalg.inv_ex(curvature)
+    covariance = noise_variance[:, None, None] / 2.0 * inverse
     jacobian = _physical_slopes(uvq)
     blocks = torch.stack([covariance[:, 3 * k : 3 * k + 3, 3 * k : 3 * k + 3] for k in range(uvq.shape[1])], dim=1)
     physical = jacobian @ blocks @ jacobian.mT
-    return physical.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+    variances = physical.diagonal(dim1=-2, dim2=-1)
+    known = (variances > 0.0).all(dim=-1) & torch.isfinite(variances).all(dim=-1) & (failed == 0)[:, None]
+    return variances.where(known[..., None], torch.inf).sqrt()
 
 
 def _physical_slopes(uvq: Tensor) -> Tensor:

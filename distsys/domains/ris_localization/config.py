@@ -143,6 +143,6 @@ class Request(Section):
     """Sources in recorded snapshots."""
 
     snapshots: DataPath
-    """.npz with ``snapshots`` [scenes, channels, snapshots] complex, optional ``num_sources``, ``noise_variance``."""
+    """.npz with snapshots [scenes, channels, snapshots], complex; the README lists what else it may hold."""
     num_sources: Annotated[int, Field(ge=1)] | None = None
     """Sources in every scene; the file's own where it names them."""

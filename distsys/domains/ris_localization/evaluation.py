@@ -20,7 +20,7 @@ from distsys.shapes import Bool, Complex, Float
 
 _BATCH = 250
 _MUSIC_METRICS = ("success", "position_error_m", "phi_rmse_deg", "theta_rmse_deg")
-OVERALL = ("music_position_error_m", "position_error_m", "success")
+_OVERALL = ("music_position_error_m", "position_error_m", "success")
 """Metrics that are also given over all conditions together."""
 _RANGE_EDGES_M = (2.0, 5.0)
 
@@ -60,16 +60,21 @@ def evaluate(model: CovarianceNet, data: EvalSet) -> Evaluation:
     """
     looks = [look_at(model, batch) for batch in data.batches]
     items = torch.cat([look.music.scene_position_m() for look in looks])
-    polished = torch.cat([look.polished.scene_position_m() for look in looks])
-    found_sources = torch.cat([look.polished.found[look.polished.present] for look in looks])
-    overall = (float(items.mean()), float(polished.mean()), float(found_sources.double().mean()))
-    found = {
-        **dict(zip(OVERALL, overall, strict=True)),
-        **_health([look for look in looks if is_coherent(look.batch)]),
-    }
+    found: dict[str, float] = {}
     for look in looks:
         found |= look.metrics(model.config.data)
-    return Evaluation(found | _by_range(looks), items.cpu().numpy())
+    health = _health([look for look in looks if is_coherent(look.batch)])
+    return Evaluation({**overall(found), **health, **found, **_by_range(looks)}, items.cpu().numpy())
+
+
+def overall(found: Mapping[str, float]) -> dict[str, float]:
+    """Means over the conditions, which have equally many scenes."""
+    means = {}
+    for name in _OVERALL:
+        values = [value for key, value in found.items() if key.startswith(f"{name}/")]
+        if values:
+            means[name] = float(np.mean(values))
+    return means
 
 
 def look_at(model: CovarianceNet, batch: Batch) -> Look:

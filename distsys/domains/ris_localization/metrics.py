@@ -43,7 +43,7 @@ class Errors:
     @property
     def lost(self) -> Bool[Tensor, "scenes sources"]:
         """Sources whose direction is wrong by more than 5 deg: outliers."""
-        return torch.maximum(self.phi_deg.abs(), self.theta_deg.abs()) > SUCCESS_ANGLE_DEG
+        return ~(torch.maximum(self.phi_deg.abs(), self.theta_deg.abs()) <= SUCCESS_ANGLE_DEG)  # NaN is lost too
 
     def scene_position_m(self) -> Float[Tensor, " scenes"]:
         """Mean distance over the sources of each scene."""
@@ -139,4 +139,4 @@ def _rms(values: Tensor) -> float:
 
 
 def _median(values: Tensor) -> float:
-    return float(values.median()) if values.numel() else math.nan
+    return float(values.double().quantile(0.5)) if values.numel() else math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,13 @@ class Recording:
 
     Args:
         snapshots: [scenes, channels, snapshots] complex64.
-        num_sources: [scenes].
+        num_sources, num_snapshots: [scenes].
         true_uvq: [scenes, most sources, 3], or None where the file does not say.
     """
 
     snapshots: Tensor
     num_sources: Tensor
+    num_snapshots: Tensor
     true_uvq: Tensor | None
 
 
@@ -45,17 +47,17 @@ def read_recording(path: Path, data: DataConfig, *, num_sources: int | None) -> 
         DataError: the file is no such thing; what was found and what was expected are named.
     """
     content = _load(path)
-    snapshots = _snapshots(path, content, data)
+    snapshots, taken = _snapshots(path, content, data)
     number = _numbers(path, content, data, len(snapshots), num_sources)
     truth = _truth(path, content, data, number) if "sources" in content else None
-    return Recording(torch.from_numpy(snapshots), torch.from_numpy(number), truth)
+    return Recording(torch.from_numpy(snapshots), torch.from_numpy(number), torch.from_numpy(taken), truth)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             content = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error})", expected="an .npz with 'snapshots'", fix="write it with numpy.savez"
         ) from error
@@ -73,7 +75,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     return content
 
 
-def _snapshots(path: Path, content: Mapping[str, np.ndarray], data: DataConfig) -> np.ndarray:
+def _snapshots(path: Path, content: Mapping[str, np.ndarray], data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Snapshots of every scene, complex64, and how many they are or stand for."""
     name = "snapshots" if "snapshots" in content else "covariance"
     values = content[name][None] if content[name].ndim == 2 else content[name]
     what = f"{path}: '{name}' of shape {content[name].shape} and type {content[name].dtype}"
@@ -87,12 +90,14 @@ def _snapshots(path: Path, content: Mapping[str, np.ndarray], data: DataConfig) 
             fix="put channels on the second axis, y fastest, or use a checkpoint trained for this surface",
         )
     _require_finite(path, name, values)
+    values = values.astype(np.complex128)
     if name == "covariance":
         return _from_covariance(path, values, content, data)
     if data.measurement == "coded" and values.shape[2] > data.num_snapshots:
         raise DataError(f"{what}: {values.shape[2]} snapshots", expected=f"at most {data.num_snapshots}, one a code")
     missing = data.num_snapshots - values.shape[2] if data.measurement == "coded" else 0
-    return np.pad(_scaled(values), ((0, 0), (0, 0), (0, missing))).astype(np.complex64)
+    snapshots = np.pad(_scaled(values), ((0, 0), (0, 0), (0, missing))).astype(np.complex64)
+    return snapshots, np.full(len(values), values.shape[2])
 
 
 def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
@@ -108,8 +113,10 @@ def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
         raise DataError(f"{path}: '{name}' is all zero in scene {silent[0]}", expected="a signal")
 
 
-def _from_covariance(path: Path, values: np.ndarray, content: Mapping[str, np.ndarray], data: DataConfig) -> np.ndarray:
-    """Snapshots with the given sample covariance: its scaled eigenvectors."""
+def _from_covariance(
+    path: Path, values: np.ndarray, content: Mapping[str, np.ndarray], data: DataConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Snapshots with the given sample covariance, its scaled eigenvectors, and how many it averages."""
     if data.measurement == "coded":
         raise DataError(f"{path}: 'covariance' for a coded surface", expected="'snapshots', one for each code")
     if values.shape[2] != values.shape[1]:
@@ -122,21 +129,45 @@ def _from_covariance(path: Path, values: np.ndarray, content: Mapping[str, np.nd
             expected=f"Hermitian matrices, to {_HERMITIAN:g}",
             fix="Y @ Y.conj().T / num_snapshots is one",
         )
-    number = int(content.get("num_snapshots", np.zeros(1)).ravel()[0])
-    if number < 1:
+    if "num_snapshots" not in content:
         raise DataError(f"{path}: 'covariance' without 'num_snapshots'", expected="how many snapshots it averages")
-    size, vectors = np.linalg.eigh(values)
-    if size.min() < -_HERMITIAN * size.max():
+    taken = _integers(path, "num_snapshots", content["num_snapshots"], len(values))
+    if taken.min() < 1:
+        raise DataError(f"{path}: 'num_snapshots' holds {taken.min()}", expected="1 or more")
+    return _scaled(_factors(path, values, taken)).astype(np.complex64), taken
+
+
+def _factors(path: Path, covariance: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """F with F F^H = L R, [scenes, elements, elements]."""
+    size, vectors = np.linalg.eigh(covariance)
+    largest = size[:, -1]
+    if (size[:, 0] < -_HERMITIAN * largest).any():
         raise DataError(f"{path}: 'covariance' has the eigenvalue {size.min():.3g}", expected="none below 0")
-    kept = min(number, values.shape[1])
-    factors = vectors[..., -kept:] * np.sqrt(number * np.clip(size[:, None, -kept:], 0.0, None))
-    return _scaled(factors).astype(np.complex64)
+    rank = (size > _HERMITIAN * largest[:, None]).sum(axis=1)
+    if (rank > taken).any():
+        scene = int((rank > taken).argmax())
+        raise DataError(
+            f"{path}: 'covariance' of scene {scene} has rank {rank[scene]}, 'num_snapshots' says {taken[scene]}",
+            expected="a sample covariance, whose rank is at most its number of snapshots",
+            fix="give the number of snapshots that were averaged, and add no loading",
+        )
+    return np.asarray(vectors * np.sqrt(taken[:, None, None] * np.clip(size[:, None], 0.0, None)))
+
+
+def _integers(path: Path, name: str, found: np.ndarray, num_scenes: int) -> np.ndarray:
+    """``found``, one number for all scenes or one each, as [scenes]."""
+    if not np.issubdtype(found.dtype, np.integer) or found.shape not in ((), (1,), (num_scenes,)):
+        raise DataError(
+            f"{path}: '{name}' of shape {found.shape} and type {found.dtype}",
+            expected=f"one integer, or one for each of {num_scenes} scenes",
+        )
+    return np.broadcast_to(found, (num_scenes,)).astype(np.int64)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
     """Volts or counts to a power of one a channel: nothing depends on it but float32's range."""
-    power = np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True)
-    return np.asarray(values / np.sqrt(power))
+    values = values / np.abs(values).max(axis=(1, 2), keepdims=True)
+    return np.asarray(values / np.sqrt(np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True)))
 
 
 def _numbers(
@@ -145,7 +176,8 @@ def _numbers(
     if asked is not None:
         found, source = np.full(num_scenes, asked), "--num-sources"
     elif "num_sources" in content:
-        found, source = np.broadcast_to(content["num_sources"], (num_scenes,)), f"{path}: 'num_sources'"
+        found = _integers(path, "num_sources", content["num_sources"], num_scenes)
+        source = f"{path}: 'num_sources'"
     elif data.min_sources == data.max_sources:
         found, source = np.full(num_scenes, data.max_sources), "the model"
     else:
@@ -165,11 +197,11 @@ def _numbers(
 
 
 def _truth(path: Path, content: Mapping[str, np.ndarray], data: DataConfig, number: np.ndarray) -> Tensor:
-    sources = np.asarray(content["sources"], dtype=np.float64)
-    if sources.ndim != 3 or sources.shape[0] != len(number) or sources.shape[1:] != (int(number.max()), 3):
+    sources = content["sources"]
+    if not np.issubdtype(sources.dtype, np.floating) or sources.shape != (len(number), int(number.max()), 3):
         raise DataError(
-            f"{path}: 'sources' of shape {sources.shape}",
-            expected=f"({len(number)}, {int(number.max())}, 3): phi and theta in radians, range in metres",
+            f"{path}: 'sources' of shape {sources.shape} and type {sources.dtype}",
+            expected=f"floats ({len(number)}, {int(number.max())}, 3): phi and theta in radians, range in metres",
         )
     present = np.arange(sources.shape[1]) < number[:, None]
     limits = (np.radians(data.max_phi_deg), np.radians(data.max_theta_deg))
@@ -179,7 +211,7 @@ def _truth(path: Path, content: Mapping[str, np.ndarray], data: DataConfig, numb
             raise DataError(
                 f"{path}: 'sources' holds {name} = {worst:.4g} rad",
                 expected=f"within +-{limit:.4g} rad ({np.degrees(limit):g} deg)",
-                fix="convert degrees with numpy.radians" if worst > np.pi / 2 else "leave out what is outside the grid",
+                fix="angles are in radians: convert degrees with numpy.radians, or leave out what is outside the grid",
             )
     ranges = sources[..., 2][present]
     outside = ~((ranges >= data.min_range_m) & (ranges <= data.max_range_m))
@@ -189,6 +221,6 @@ def _truth(path: Path, content: Mapping[str, np.ndarray], data: DataConfig, numb
             expected=f"{data.min_range_m:g} to {data.max_range_m:g} m, the grid of the model",
             fix="give metres, or train with another data.min_range_m and data.max_range_m",
         )
-    safe = np.where(present[..., None], sources, [0.0, 0.0, 1.0])
+    safe = np.where(present[..., None], sources.astype(np.float64), [0.0, 0.0, 1.0])
     padded = np.pad(safe, ((0, 0), (0, data.max_sources - safe.shape[1]), (0, 0)), constant_values=1.0)
     return from_physical(torch.from_numpy(padded))

@@ -120,6 +120,24 @@ def test_the_bound_falls_with_noise_and_does_not_see_the_order_of_sources() -> N
     assert torch.allclose(deviations_of(DATA, swapped), bound.flip(1), rtol=1e-6)
 
 
+def test_where_snapshots_do_not_tell_the_bound_is_infinite() -> None:
+    batch = scenes(3, Condition(10.0, 1.0, 16))
+    silent = {**batch, "amplitudes": batch["amplitudes"] * torch.tensor([1.0, 0.0])[:, None]}
+    assert bool(torch.isinf(deviations_of(DATA, silent)[:, 1]).all())
+    together = {**batch, "uvq": batch["uvq"][:, :1].repeat(1, 2, 1)}
+    assert float(deviations_of(DATA, together).min()) > 1.0
+
+
+def test_an_estimate_that_is_no_number_is_an_outlier() -> None:
+    truth = from_physical(places(4, 2))
+    present = torch.ones(4, 2, dtype=torch.bool)
+    errors = matched_errors(truth * torch.nan, true_uvq=truth, present=present)
+    row = summary(errors, torch.ones(4, 2, 3, dtype=torch.float64))
+    assert row["outlier_rate"] == 1.0
+    assert row["success"] == 0.0
+    assert math.isnan(row["position_error_m"])
+
+
 def test_coherent_sources_defeat_raw_music_but_not_the_oracle_nor_likelihood() -> None:
     coherent, independent = (scenes(120, Condition(10.0, value, 16)) for value in (1.0, 0.0))
     tools = localizer(DATA)

@@ -14,6 +14,7 @@ import torch
 
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig, Request
+from distsys.domains.ris_localization.evaluation import true_columns
 from distsys.domains.ris_localization.geometry import to_physical
 from distsys.domains.ris_localization.model import CovarianceNet
 from distsys.domains.ris_localization.recording import read_recording
@@ -82,6 +83,40 @@ def test_a_covariance_says_what_its_snapshots_say(tmp_path: Path, model: Covaria
     assert sum(same) >= 0.95 * len(same)
 
 
+def test_many_snapshots_and_their_covariance_have_the_same_deviations(tmp_path: Path, model: CovarianceNet) -> None:
+    data = CONFIG.data.model_copy(update={"num_snapshots": 400})
+    source = SceneSource(data, data.true_steering(), seed=8, condition=Condition(10.0, 0.0, 400))
+    snapshots = source.batch(range(6), progress=0.0)["snapshots"].numpy().astype(np.complex128)
+    covariance = snapshots @ snapshots.conj().swapaxes(1, 2) / 400
+    domain = RisLocalization()
+    long = domain.predict(model, Request(snapshots=write(tmp_path, snapshots=snapshots))).summary["sources"]
+    path = write(tmp_path, covariance=covariance, num_snapshots=400)
+    short = domain.predict(model, Request(snapshots=path)).summary["sources"]
+    for first, second in zip(long, short, strict=True):
+        assert second["phi_sd_deg"] == pytest.approx(first["phi_sd_deg"], rel=0.01, abs=1e-5)
+
+
+@pytest.mark.parametrize("gain", [1e-25, 1e25])
+def test_no_unit_of_the_receiver_is_too_small_or_too_large(tmp_path: Path, gain: float) -> None:
+    found = read_recording(
+        write(tmp_path, snapshots=(gain * SNAPSHOTS).astype(np.complex64)), CONFIG.data, num_sources=2
+    )
+    plain = read_recording(write(tmp_path, snapshots=SNAPSHOTS), CONFIG.data, num_sources=2)
+    assert torch.allclose(found.snapshots, plain.snapshots, atol=1e-4)
+
+
+def test_a_source_that_is_not_there_has_no_deviation(tmp_path: Path, model: CovarianceNet) -> None:
+    """Two sources are asked of snapshots without noise that hold one: nothing says where the second stands."""
+    batch = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=8, condition=Condition(200.0, 0.0, 16)).batch(
+        range(4), progress=0.0
+    )
+    alone = true_columns(CONFIG.data, batch)[..., :1] @ batch["amplitudes"][:, :1]
+    answer = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=alone.numpy())))
+    values = [row["phi_sd_deg"] for row in answer.summary["sources"]]
+    assert all(value is None or value >= 0.0 for value in values)
+    assert len(answer.summary["sources"]) == 8
+
+
 def with_value(array: np.ndarray, index: Any, value: Any) -> np.ndarray:
     changed = array.copy()
     changed[index] = value
@@ -97,6 +132,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"snapshots": with_value(SNAPSHOTS, 4, 0.0)}, "all zero in scene 4"),
     ({"covariance": with_value(HERMITIAN, (2, 0, 1), 9.0), "num_snapshots": 16}, "scene 2 differs from its conjugate"),
     ({"covariance": HERMITIAN}, "without 'num_snapshots'"),
+    ({"covariance": HERMITIAN, "num_snapshots": 4}, "has rank 16, 'num_snapshots' says 4"),
+    ({"covariance": HERMITIAN, "num_snapshots": [16, 2]}, r"'num_snapshots' of shape \(2,\)"),
+    ({"snapshots": SNAPSHOTS, "num_sources": [2.0, 1.7]}, r"'num_sources' of shape \(2,\) and type float64"),
+    ({"snapshots": SNAPSHOTS, "num_sources": np.full(30, "two")}, "'num_sources' of shape"),
+    ({"snapshots": SNAPSHOTS, "sources": np.full((30, 2, 3), "x")}, "'sources' of shape"),
     ({"covariance": HERMITIAN - 2.0 * np.eye(64), "num_snapshots": 16}, "has the eigenvalue -"),
     ({"snapshots": SNAPSHOTS, "num_sources": 3}, "3 sources\n  expected: 2 to 2"),
     ({"snapshots": SNAPSHOTS, "sources": np.degrees(TRUTH)}, "numpy.radians"),
@@ -126,6 +166,9 @@ def test_a_file_that_is_no_npz_and_pickles_are_refused(tmp_path: Path) -> None:
         read_recording(write(tmp_path, snapshots=np.array([{"a": 1}], dtype=object)), CONFIG.data, num_sources=None)
     with pytest.raises(DataError, match="cannot be read"):
         read_recording(tmp_path / "missing.npz", CONFIG.data, num_sources=None)
+    text.write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_recording(text, CONFIG.data, num_sources=None)
 
 
 def test_the_number_of_sources_must_come_from_somewhere(tmp_path: Path) -> None:
