@@ -14,6 +14,8 @@ from distsys.domains.ris_localization.likelihood import normal_equations
 from distsys.domains.ris_localization.sensing import Sensing
 from distsys.shapes import Complex, Float
 
+_SINGULAR = 1e-8
+
 
 def crb_deviations(
     uvq: Float[Tensor, "scenes sources 3"],
@@ -25,7 +27,7 @@ def crb_deviations(
 ) -> Float[Tensor, "scenes sources 3"]:
     """Least standard deviations of (phi in rad, theta in rad, r in m) of any unbiased estimator.
 
-    Infinite where the snapshots do not tell: a source without power, two sources in one place.
+    Infinite for a scene whose snapshots do not tell, such as one with a source without power.
 
     Args:
         amplitudes: of the unit-norm steering vectors.
@@ -35,14 +37,23 @@ def crb_deviations(
     columns = sensing.apply(vectors)
     left = columns.new_zeros(*columns.shape[:3], amplitudes.shape[-1])
     _, curvature = normal_equations(columns, sensing.apply(derivatives), amplitudes, left)
-    inverse, failed = torch.linalg.inv_ex(curvature)
+    inverse, is_known = _inverse(curvature)
     covariance = noise_variance[:, None, None] / 2.0 * inverse
     jacobian = _physical_slopes(uvq)
     blocks = torch.stack([covariance[:, 3 * k : 3 * k + 3, 3 * k : 3 * k + 3] for k in range(uvq.shape[1])], dim=1)
     physical = jacobian @ blocks @ jacobian.mT
     variances = physical.diagonal(dim1=-2, dim2=-1)
-    known = (variances > 0.0).all(dim=-1) & torch.isfinite(variances).all(dim=-1) & (failed == 0)[:, None]
-    return variances.where(known[..., None], torch.inf).sqrt()
+    return variances.where(is_known[:, None, None], torch.inf).sqrt()
+
+
+def _inverse(curvature: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse, and whether it means anything: units cancelled, no eigenvalue may be a rounding error."""
+    scale = curvature.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).rsqrt()
+    plain = curvature * scale[:, :, None] * scale[:, None]
+    is_known = torch.linalg.eigvalsh(plain)[:, 0] > _SINGULAR
+    eye = torch.eye(plain.shape[-1], dtype=plain.dtype, device=plain.device)
+    safe = torch.where(is_known[:, None, None], plain, eye)
+    return torch.linalg.inv(safe) * scale[:, :, None] * scale[:, None], is_known
 
 
 def _physical_slopes(uvq: Tensor) -> Tensor:
