@@ -130,7 +130,8 @@ class Evaluation:
     """Metrics over an evaluation set.
 
     Args:
-        metrics: by name; holds the selection metric and every constrained metric.
+        metrics: by name; holds the selection metric and every constrained metric. ``name/part`` is a metric of
+            a part of the items; reports fold these away.
         items: the selection metric of each item, shape [items]; its spread gives the noise floor.
     """
 

@@ -15,16 +15,21 @@ from distsys.report.table import number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LONG = 40
+"""Characters from which on a cell is a sentence."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2330; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { margin-top: 2.2rem; font-size: 1.2rem; }
 p.lead { color: #4a5568; margin-top: 0; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #e2e8f0; text-align: right; }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; } th { color: #4a5568; font-weight: 600; }
+th:first-child, td:first-child { text-align: left; }
+td { white-space: nowrap; } td.long { white-space: normal; }
+th { color: #4a5568; font-weight: 600; }
 tr.mark td { background: #eef6ee; font-weight: 600; }
 .wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 .bad { color: #b00020; } .good { color: #1b7a3d; }
+summary { cursor: pointer; color: #2b6cb0; }
 pre { background: #f6f8fa; padding: .8rem; overflow-x: auto; }
 """
 
@@ -46,18 +51,23 @@ class Page:
     def code(self, text: str) -> None:
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]], *, mark: int | None = None) -> None:
-        """A table whose row ``mark`` stands out."""
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        mark: int | None = None,
+        folded: str = "",
+    ) -> None:
+        """A table whose row ``mark`` stands out; with ``folded`` it opens at a click on that line."""
         head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
         body = "".join(
-            f'<tr class="{"mark" if index == mark else ""}">'
-            + "".join(f"<td>{html.escape(number(cell))}</td>" for cell in row)
-            + "</tr>"
+            f'<tr class="{"mark" if index == mark else ""}">' + "".join(_cell(number(cell)) for cell in row) + "</tr>"
             for index, row in enumerate(rows)
         )
-        self._parts.append(
-            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+        table = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        summary = f"<summary>{html.escape(folded)}</summary>"
+        self._parts.append(f"<details>{summary}{table}</details>" if folded else table)
 
     def figure(self, title: str, figure: Figure) -> None:
         """A figure, embedded."""
@@ -78,6 +88,11 @@ class Page:
         partial.write_text(document, encoding="utf-8")
         os.replace(partial, path)
         return path
+
+
+def _cell(text: str) -> str:
+    """A number stays on one line, a sentence may wrap."""
+    return f"<td{' class=long' if len(text) > _LONG else ''}>{html.escape(text)}</td>"
 
 
 def png_of(figure: Figure) -> bytes:

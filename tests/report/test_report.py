@@ -32,11 +32,14 @@ def test_a_table_fits_80_columns_and_lines_up() -> None:
 def test_a_page_escapes_what_it_shows_and_marks_its_row(tmp_path: Path) -> None:
     page = Page("<title>", "lead & more")
     page.table(["a", "b"], [["<script>", 1.0], ["chosen", 2.0]], mark=1)
+    page.table(["a"], [["a sentence " * 10]], folded="more & more")
     page.text("bad <news>", mood="bad")
     page.figure("Figure", Figure(figsize=(1, 1)))
     text = page.write(tmp_path / "report.html").read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
+    assert "<details><summary>more &amp; more</summary>" in text
+    assert "<td class=long>a sentence" in text
     assert '<tr class="mark"><td>chosen' in text
     assert '<p class="bad">bad &lt;news&gt;' in text
     assert "data:image/png;base64," in text
