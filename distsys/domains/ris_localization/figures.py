@@ -28,7 +28,7 @@ from distsys.domains.ris_localization.music import signal_subspace
 
 _NETWORK, _RAW, _POLISHED, _BOUND = "#2b6cb0", "#a0aec0", "#c05621", "black"
 _SHOWN_SNR_DB = 10.0
-_SIMPLER: tuple[tuple[SteeringModel, str], ...] = (("fresnel", _NETWORK), ("paraxial", _POLISHED))
+_SIMPLER: tuple[tuple[SteeringModel, str, str], ...] = (("fresnel", _NETWORK, "-"), ("paraxial", _POLISHED, "--"))
 
 
 def make_figures(model: CovarianceNet, data: EvalSet) -> Mapping[str, Figure]:
@@ -167,11 +167,9 @@ def _bias(model: CovarianceNet) -> Figure:
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for index, label in enumerate(("angle error, deg", "range error, m")):
         axes = figure.add_subplot(1, 2, index + 1)
-        for assumed, colour in _SIMPLER:
+        for assumed, colour, line in _SIMPLER:
             ranges_m, errors = steering_bias(surface, assumed)
-            axes.plot(
-                ranges_m.numpy(), errors[:, index].numpy(), marker=".", color=colour, label=f"{assumed} on exact waves"
-            )
+            axes.plot(ranges_m.numpy(), errors[:, index].numpy(), line, color=colour, label=f"{assumed} on exact")
         axes.set_xscale("log")
         axes.set_yscale("log")
         _axes(axes, "true range, m", f"median {label}")
