@@ -11,13 +11,13 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from distsys.domains.ris_localization.descent import Expansion, descend
 from distsys.domains.ris_localization.geometry import Steering, Surface
 from distsys.domains.ris_localization.sensing import Sensing
 from distsys.shapes import Complex, Float
 
 _RIDGE = 1e-9
-_POLISH_STEPS = 15
-_CHUNK = 256
+_POLISH_STEPS, _DAMPING = 15, 1e-3
 
 
 def projected(
@@ -57,19 +57,15 @@ class Likelihood:
         steps: int = _POLISH_STEPS,
     ) -> Float[Tensor, "scenes sources 3"]:
         """The nearest minimum of the cost, by at most ``steps`` damped Gauss-Newton steps."""
-        best = self._surface.clamp(uvq)
-        damping = torch.full(uvq.shape[:1], 1e-3, dtype=uvq.dtype, device=uvq.device)
-        cost, slope, curvature = self._expand(best, data)
-        for _ in range(steps):
-            tried = self._surface.clamp(best + damped_step(slope, curvature, damping).reshape(best.shape))
-            found = self._expand(tried, data)
-            better = found[0] < cost
-            damping = torch.where(better, damping * 0.2, damping * 8.0).clamp(1e-9, 1e9)
-            best = torch.where(better[:, None, None], tried, best)
-            cost = torch.where(better, found[0], cost)
-            slope = torch.where(better[:, None], found[1], slope)
-            curvature = torch.where(better[:, None, None], found[2], curvature)
-        return best
+
+        def expand(flat: Tensor) -> Expansion:
+            return self._expand(flat.reshape(uvq.shape), data)
+
+        def clamp(flat: Tensor) -> Tensor:
+            return self._surface.clamp(flat.reshape(uvq.shape)).flatten(1)
+
+        best, _ = descend(uvq.flatten(1), expand, clamp=clamp, steps=steps, damping=_DAMPING)
+        return best.reshape(uvq.shape)
 
     def best_subset(
         self,
@@ -84,8 +80,7 @@ class Likelihood:
         chosen = subsets.to(candidates.device)[costs.argmin(dim=0)]
         return candidates.gather(1, chosen[..., None].expand(-1, -1, 3))
 
-    def _expand(self, uvq: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost [scenes], negative half slope [scenes, 3 K] and Gauss-Newton half curvature [scenes, 3 K, 3 K]."""
+    def _expand(self, uvq: Tensor, data: Tensor) -> Expansion:
         vectors, derivatives = self._steering.with_derivatives(uvq)
         columns = self._sensing.apply(vectors)
         amplitudes, left = projected(columns, data)
@@ -106,19 +101,6 @@ def normal_equations(
     power = weights.conj() @ weights.transpose(-2, -1)
     curvature = ((slopes.mH @ outside) * power).real.sum(dim=1)
     return slope, curvature
-
-
-def damped_step(
-    slope: Float[Tensor, "items coordinates"],
-    curvature: Float[Tensor, "items coordinates coordinates"],
-    damping: Float[Tensor, " items"],
-) -> Float[Tensor, "items coordinates"]:
-    """Marquardt's step: the diagonal of the curvature grows by ``damping``, so that units do not matter."""
-    diagonal = curvature.diagonal(dim1=-2, dim2=-1)
-    floor = 1e-12 * diagonal.amax(dim=-1, keepdim=True).clamp(min=1e-300)
-    loaded = curvature + torch.diag_embed(damping[:, None] * diagonal + floor)
-    step: Tensor = torch.linalg.solve(loaded, slope[..., None])[..., 0]
-    return step
 
 
 def _energy(left: Tensor) -> Tensor:

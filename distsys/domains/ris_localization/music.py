@@ -13,13 +13,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from distsys.domains.ris_localization.descent import Expansion, descend
 from distsys.domains.ris_localization.geometry import Steering, Surface, to_physical
-from distsys.domains.ris_localization.likelihood import damped_step
 from distsys.shapes import Complex, Float
 
 _CELLS_PER_BEAM = 5.0
 _CELLS_PER_FOCUS = 3.0
-_REFINE_STEPS = 10
+_REFINE_STEPS, _DAMPING = 10, 1e-2
 _SAME_PEAK = 0.1
 """Peaks nearer than this, in beamwidths and depths of focus, are one."""
 _PEAK_BONUS = 2.0
@@ -109,21 +109,16 @@ class Music:
         self, uvq: Float[Tensor, "scenes peaks 3"], subspace: Complex[Tensor, "scenes elements sources"]
     ) -> tuple[Float[Tensor, "scenes peaks 3"], Float[Tensor, "scenes peaks"]]:
         """Each peak moved to its minimum of 1 - ||U_s^H a||^2 by Levenberg-Marquardt in complex128, and that value."""
-        basis = subspace.to(torch.complex128)
-        best = self._surface.clamp(uvq.double())
-        damping = torch.full((best[..., 0].numel(),), 1e-2, dtype=torch.float64, device=best.device)
-        cost, slope, curvature = self._expand(best, basis)
-        for _ in range(_REFINE_STEPS):
-            step = damped_step(slope.flatten(0, 1), curvature.flatten(0, 1), damping)
-            tried = self._surface.clamp(best + step.reshape(best.shape))
-            found = self._expand(tried, basis)
-            better = found[0] < cost
-            damping = torch.where(better.flatten(), damping * 0.2, damping * 8.0).clamp(1e-9, 1e9)
-            best = torch.where(better[..., None], tried, best)
-            cost = torch.where(better, found[0], cost)
-            slope = torch.where(better[..., None], found[1], slope)
-            curvature = torch.where(better[..., None, None], found[2], curvature)
-        return best, cost
+        basis, shape = subspace.to(torch.complex128), uvq.shape
+
+        def expand(flat: Tensor) -> Expansion:
+            cost, slope, curvature = self._expand(flat.reshape(shape), basis)
+            return cost.flatten(), slope.flatten(0, 1), curvature.flatten(0, 1)
+
+        best, cost = descend(
+            uvq.double().flatten(0, 1), expand, clamp=self._surface.clamp, steps=_REFINE_STEPS, damping=_DAMPING
+        )
+        return best.reshape(shape), cost.reshape(shape[:2])
 
     def candidates(
         self, subspace: Complex[Tensor, "scenes elements sources"], *, count: int
@@ -166,7 +161,7 @@ class Music:
         beaten = (cost[:, None, :] < cost[:, :, None]) | ((cost[:, None, :] == cost[:, :, None]) & earlier)
         return torch.as_tensor((beaten & (gap < _SAME_PEAK)).any(dim=2).to(cost))
 
-    def _expand(self, uvq: Tensor, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _expand(self, uvq: Tensor, basis: Tensor) -> Expansion:
         vectors, derivatives = self._steering.with_derivatives(uvq)
         seen = torch.cat([vectors[:, :, None], derivatives], dim=2)
         outside = seen - (seen @ basis.conj()[:, None]) @ basis.mT[:, None]
