@@ -13,7 +13,7 @@ from distsys.domains.protocol import Batch, DataBundle
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig
 from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.model import CovarianceNet, main_eigenvectors
+from distsys.domains.ris_localization.model import CovarianceNet, aligned, main_eigenvectors
 from distsys.domains.ris_localization.scenes import SceneSource
 from distsys.training.evaluate import evaluate, judged
 from tests.domains.contract import DomainContract
@@ -126,6 +126,15 @@ def test_the_covariance_does_not_see_the_phase_or_the_gain_of_the_receiver() -> 
         for other in (turned(batch, 1.234), {**batch, "snapshots": 50.0 * batch["snapshots"]}):
             second = model(other)
             assert float(gap(second @ second.mH, first @ first.mH).max()) < 1e-3
+
+
+def test_the_phases_that_eigenvectors_come_with_mean_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(5, 16, 3, dtype=torch.complex64, generator=generator)
+    turns = torch.polar(torch.ones(5, 1, 3), 6.0 * torch.rand(5, 1, 3, generator=generator))
+    first, second = aligned(vectors), aligned(vectors * turns)
+    assert torch.allclose(second, first * turns[..., :1], atol=1e-5)
+    assert not torch.allclose(first, vectors)
 
 
 @pytest.mark.parametrize("snapshots", [1, 2, 40])

@@ -57,11 +57,12 @@ def test_the_spectrum_is_that_of_the_noise_subspace(music: Music) -> None:
 
 @pytest.mark.parametrize("sources", [1, 2, 3])
 def test_music_on_the_true_covariance_finds_the_truth(music: Music, sources: int) -> None:
-    uvq, steering = columns(300, sources)
+    count = 1500 if sources == 2 else 300  # without deflation 1.3 % of pairs stay under one peak
+    uvq, steering = columns(count, sources)
     found, cost = music.candidates(signal_subspace(steering, num_sources=sources), count=2 * sources)
-    errors = matched_errors(found[:, :sources], true_uvq=uvq, present=torch.ones(300, sources, dtype=torch.bool))
+    errors = matched_errors(found[:, :sources], true_uvq=uvq, present=torch.ones(count, sources, dtype=torch.bool))
     exact = torch.maximum(errors.phi_deg.abs(), errors.theta_deg.abs()).amax(dim=1) < 1e-3
-    assert float(exact.double().mean()) >= (1.0, 0.99, 0.95)[sources - 1]
+    assert float(exact.double().mean()) >= (1.0, 0.997, 0.95)[sources - 1]
     assert float(errors.range_m.abs().amax(dim=1)[exact].median()) < 1e-4
     assert bool((cost[:, 1:sources] >= cost[:, : sources - 1]).all())
 
