@@ -150,14 +150,13 @@ def preflight(experiment: Experiment) -> None:
         DataError: a data file is missing, damaged or mislabelled.
         ConfigError: a constraint names no metric, or a searched parameter is read by nothing.
     """
+    from distsys.cluster.session import joins_cluster
     from distsys.training.context import FitContext
     from distsys.training.loop import Run
     from distsys.training.spec import RunSpec
     from distsys.training.workers import Workers, pick_device
 
     config, reads = record_reads(experiment.config)
-    from distsys.cluster.session import joins_cluster
-
     # The driver of a cluster's job may stand on a machine without the GPU that its workers have.
     workers = Workers(pick_device("auto" if joins_cluster() else config.device))
     spec = RunSpec(config, "search")

@@ -42,11 +42,11 @@ def shared_metrics(found: Assessment) -> list[str]:
 
 
 def metric_table(found: Assessment, baselines: Sequence[str]) -> tuple[list[str], list[list[object]]]:
-    """A row for each metric that the model shares with one of ``baselines``, a column for each of them."""
+    """A column for each of ``baselines``; rows are the selection metric and what the model shares with them."""
     rows: list[list[object]] = []
     for name in shared_metrics(found):
         others = [found.baselines[label].get(name, math.nan) for label in baselines]
-        if not all(math.isnan(value) for value in others):
+        if name == found.selection or not all(math.isnan(value) for value in others):
             rows.append([name, found.metrics[name], *others])
     return ["test set", "model", *baselines], rows
 

@@ -1,6 +1,6 @@
 """The deterministic Cramer-Rao bound of near-field sources.
 
-Source: Stoica and Nehorai, MUSIC, maximum likelihood and Cramer-Rao bound, 1989, eq. 2.11; near field:
+Source: Stoica and Nehorai, MUSIC, maximum likelihood and Cramer-Rao bound, 1989; near field:
 Begriche et al., arXiv 1303.1725.
 """
 

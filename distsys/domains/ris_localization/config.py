@@ -46,7 +46,7 @@ class DataConfig(Section):
     num_snapshots: PositiveInt = 16
     """Snapshots of a scene; ``few_share`` of training scenes have one to this many."""
     few_share: Share = 0.25
-    coherent_share: Share = 0.8
+    coherent_share: Share = 0.7
     """Training scenes whose sources are copies of one signal."""
     partial_share: Share = 0.1
     """Training scenes whose sources are correlated by one half; in the others they are independent."""
@@ -123,8 +123,9 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network from snapshots to the factors of a covariance."""
 
-    width: PositiveInt = 768
-    depth: PositiveInt = 3
+    width: PositiveInt = 192
+    """Complex numbers a layer."""
+    depth: PositiveInt = 4
     """Residual blocks."""
     load: Annotated[float, Field(ge=1e-3, le=1.0)] = 0.01
     """Identity added to trace-normalised covariances in the loss, as a share of the mean eigenvalue."""

@@ -159,9 +159,9 @@ def is_coherent(batch: Batch) -> bool:
     return float(batch["correlation"][0]) == 1.0
 
 
-def named(row: Mapping[str, float], condition: str, *, prefix: str = "") -> dict[str, float]:
+def named(row: Mapping[str, float], condition: str) -> dict[str, float]:
     """``metric/condition`` for each metric of ``row``."""
-    return {f"{prefix}{name}/{condition}": value for name, value in row.items()}
+    return {f"{name}/{condition}": value for name, value in row.items()}
 
 
 def middle_of(data: DataConfig, batch: Batch) -> Float[Tensor, "scenes sources 3"]:

@@ -93,7 +93,7 @@ def normal_equations(
     amplitudes: Complex[Tensor, "scenes groups sources shots"],
     left: Complex[Tensor, "scenes groups channels shots"],
 ) -> tuple[Float[Tensor, "scenes coordinates"], Float[Tensor, "scenes coordinates coordinates"]]:
-    """Re(X o D^H E) and Re((D^H P D) o (X X^H)^T), summed over groups: Stoica and Nehorai 1989, eq. 4.6."""
+    """Re(X o D^H E) and Re((D^H P D) o (X X^H)^T), summed over groups: Stoica and Nehorai 1989."""
     slopes = derivatives.flatten(-2)
     _, outside = projected(columns, slopes)
     weights = amplitudes.repeat_interleave(3, dim=2)

@@ -22,7 +22,7 @@ def covariance_loss(
     Unit: 1.
     Range: >= 0, 0 at equality; about 1 for the covariance of white noise.
     Invariant to: the scale of F, its rotation F Q, the order of sources.
-    Source: covariance learning of Wu, Liu, Huang and Zhou, 2019 (deep Toeplitz covariance), with explicit factors.
+    Source: normalised mean squared error, written with the Gram matrices of F and A.
     """
     num_elements = factors.shape[1]
     trace, own = _trace(factors), _square(factors.mH @ factors)
@@ -46,7 +46,7 @@ def align_loss(
     Unit: 1.
     Range: 0 to 1, 0 inside the span.
     Invariant to: the scale and rotation of F, the order of sources.
-    Source: the projection criterion of Stoica and Sharman 1990, with P from the true sources.
+    Source: the criterion of signal subspace fitting, Viberg and Ottersten 1991, with A from the true sources.
     """
     return (_trace(_outside(factors, steering)) / _trace(factors)).mean()
 
@@ -60,7 +60,7 @@ def squared_align_loss(
     Unit: 1.
     Range: 0 to 1, 0 inside the span.
     Invariant to: the scale and rotation of F, the order of sources.
-    Source: gradient in R: 2 (P R P - L R) / ||R||_F^2.
+    Source: its gradient in R is 2 (P R P - L R) / ||R||_F^2.
     """
     outside = _outside(factors, steering)
     return (_square(outside.mH @ outside) / _square(factors.mH @ factors)).mean()
