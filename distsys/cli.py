@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "evaluate", _evaluate, "a finished training on its test set", _place_argument)
     predict = _add(commands, "predict", _predict, "ask a trained model", _predict_options)
     predict.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
+    _add(commands, "export", _export, "a trained model as a program that needs no distsys", _export_options)
     _add(commands, "ui", _ui, "open the MLflow UI on the right store, on loopback", _ui_options)
     _add(commands, "domains", _domains, "the domains that are installed")
     _add(
@@ -145,6 +146,11 @@ def _check_option(parser: Any) -> None:
 def _place_argument(parser: Any) -> None:
     parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
     _out_option(parser)
+
+
+def _export_options(parser: Any) -> None:
+    _place_argument(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
 
 
 def _ui_options(parser: Any) -> None:
@@ -262,9 +268,37 @@ def _predict(options: argparse.Namespace) -> int:
         raise UsageError(f"-o {asked.output}: no format '{suffix}'", expected=f"one of {', '.join(answer.files)}")
     content = answer.files[suffix]
     if asked.output:
-        asked.output.write_bytes(content.encode() if isinstance(content, str) else content)
+        _write(asked.output, content)
+    elif isinstance(content, bytes) and not asked.json:
+        raise UsageError(f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}, or ask for --json")
     _show(asked, answer.summary, f"wrote {asked.output}" if asked.output else str(content).rstrip())
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from distsys.domains.protocol import Exporting
+    from distsys.training.assess import find_checkpoint, load_model
+
+    place = options.place if options.place.exists() else options.out / options.place
+    loaded = load_model(find_checkpoint(place.absolute()))
+    if not isinstance(loaded.domain, Exporting):
+        raise UsageError(f"models of '{loaded.domain.name}' cannot be exported", fix="ask them with 'distsys predict'")
+    files = loaded.domain.export(loaded.model)
+    if options.output.suffix not in files:
+        raise UsageError(
+            f"-o {options.output}: no format '{options.output.suffix}'", expected=f"one of {', '.join(files)}"
+        )
+    _write(options.output, files[options.output.suffix])
+    size = len(files[options.output.suffix])
+    _show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
+    return 0
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    try:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None
 
 
 def _request_parser(domain: Any) -> argparse.ArgumentParser:
@@ -273,9 +307,11 @@ def _request_parser(domain: Any) -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write; the suffix picks the format")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    for name, field in domain.request.model_fields.items():
+    fields = domain.request.model_fields
+    files = [name for name, field in fields.items() if field.annotation is Path and field.is_required()]
+    for name, field in fields.items():
         flag = f"--{name.replace('_', '-')}"
-        if field.annotation is Path and field.is_required():
+        if name in files[:1]:
             parser.add_argument(name, metavar="FILE", help=field.description)
             continue
         parser.add_argument(

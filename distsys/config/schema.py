@@ -120,6 +120,8 @@ class OptimizerConfig(Section):
     """Largest gradient norm, applied after unscaling; null leaves gradients as they are."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Decay per step of the averaged weights that are evaluated and saved; null evaluates the raw ones."""
+    reset_moments_at: Share | None = None
+    """Share of the budget at which the optimiser forgets its moments, at a change of the task; null keeps them."""
     max_skipped_share: Share = 0.05
     """Share of steps that may be skipped for non-finite gradients before the run is stopped."""
 
@@ -146,6 +148,8 @@ class SearchConfig(PhaseConfig):
     """Trials drawn at random before the sampler models the results."""
     reduction_factor: Annotated[int, Field(ge=2)] | None = 3
     """One in this many trials passes each rung of successive halving; null never prunes."""
+    constraints: dict[str, Band] = {}
+    """Healthy bands for trials and for the handoff's candidates, which are too short to keep the final ones."""
     concurrent_trials: PositiveInt | None = None
     """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
 

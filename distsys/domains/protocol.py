@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -193,6 +193,24 @@ class Domain(Protocol):
 
     def predict(self, model: nn.Module, request: Any) -> Prediction:
         """Answer ``request`` by the code path that ``evaluate`` uses."""
+        ...
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """What a domain has besides, whose results are better heard or opened than plotted."""
+
+    def samples(self, model: nn.Module, data: EvalSet) -> Mapping[str, bytes]:
+        """Files by name, kept beside the figures."""
+        ...
+
+
+@runtime_checkable
+class Exporting(Protocol):
+    """What a domain has besides, whose models can run without distsys."""
+
+    def export(self, model: nn.Module) -> Mapping[str, bytes]:
+        """The model as a program, by file suffix; its output was compared with the model's after loading."""
         ...
 
 

@@ -14,7 +14,7 @@ from distsys.report.figures import learning_curves, rank_change, searched_values
 from distsys.report.page import Page, png_of
 from distsys.report.table import text_table
 from distsys.tracking.spool import Spool, read_metrics
-from distsys.training.assess import Assessment, figures_of
+from distsys.training.assess import Assessment, figures_of, samples_of
 from distsys.training.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def write_report(
     _search_section(page, experiment, search)
     _provenance_section(page, found)
     _keep_figures(final.folder, figures)
+    for name, content in samples_of(Path(found.checkpoint)).items():
+        Spool(final.folder).artifact(f"samples/{name}").write_bytes(content)
     return page.write(experiment.folder / "report.html")
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from distsys.config.validate import with_values
 from distsys.console import Bar, Console
-from distsys.domains.protocol import MetricSpec
+from distsys.domains.protocol import MetricSpec, effective_constraints
 from distsys.errors import ConfigError, StoppedByHealth
 from distsys.health.verdict import Constraint
 from distsys.pipeline.experiment import Experiment
@@ -170,7 +170,8 @@ class StudySource:
         if choice is None:
             self.study.fail(key, "it left no validation")
             return
-        constraints = self.experiment.domain.constraints
+        bands = RunSpec(self.experiment.config, "search").bands()
+        constraints = effective_constraints(self.experiment.domain, bands)
         self.study.complete(
             key, value=choice.value, violations=_violations(constraints, choice.metrics), ill=choice.ill
         )

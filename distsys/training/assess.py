@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distsys.domains.protocol import DataBundle, Domain, MetricSpec, effective_constraints
+from distsys.domains.protocol import DataBundle, Domain, MetricSpec, Sampling, effective_constraints
 from distsys.domains.registry import get_domain
 from distsys.errors import UsageError
 from distsys.training import checkpoint
@@ -92,10 +92,10 @@ def load_model(path: Path, *, domain: Domain | None = None) -> Loaded:
 def assess(path: Path) -> Assessment:
     """Evaluate the checkpoint in ``path`` on its test set."""
     loaded = load_model(path)
-    config, domain = loaded.spec.config, loaded.domain
+    domain = loaded.domain
     bundle = loaded.data()
     device = next(loaded.model.parameters()).device
-    constraints = effective_constraints(domain, config.constraints)
+    constraints = effective_constraints(domain, loaded.spec.bands())
     found = evaluate(domain, loaded.model, bundle.test.to(device), constraints=constraints)
     return Assessment(
         checkpoint=str(path),
@@ -125,6 +125,16 @@ def figures_of(path: Path) -> Mapping[str, Figure]:
     device = next(loaded.model.parameters()).device
     with undisturbed(loaded.model, seed=0):
         return loaded.domain.figures(loaded.model, loaded.data().test.to(device))
+
+
+def samples_of(path: Path) -> Mapping[str, bytes]:
+    """Files to listen to or open, of the checkpoint in ``path`` on its test set; none where the domain has none."""
+    loaded = load_model(path)
+    if not isinstance(loaded.domain, Sampling):
+        return {}
+    device = next(loaded.model.parameters()).device
+    with undisturbed(loaded.model, seed=0):
+        return loaded.domain.samples(loaded.model, loaded.data().test.to(device))
 
 
 def find_checkpoint(place: Path) -> Path:

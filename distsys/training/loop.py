@@ -55,7 +55,7 @@ class Run:
         self._stepper = Stepper(
             self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers
         )
-        self._constraints = effective_constraints(self._domain, config.constraints)
+        self._constraints = effective_constraints(self._domain, self._spec.bands())
         self.selection = Selection(self._domain.selection)
         self.step = 0
         self.notes: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from distsys.config.schema import CoreConfig, PhaseConfig, Schedule
+from distsys.config.schema import Band, CoreConfig, PhaseConfig, Schedule
 from distsys.config.validate import config_type, dump, fingerprint
 from distsys.domains.protocol import Domain
 from distsys.domains.registry import get_domain
@@ -51,6 +51,11 @@ class RunSpec:
             return {name: search[name] for name in search}
         final = self.config.final.weights
         return {name: final[name].resolved(search[name]) for name in final}
+
+    def bands(self) -> dict[str, Band]:
+        """Healthy bands in place of the domain's own; those of the search are for every run that is cut short."""
+        is_short = self.phase == "search" or self.share < 1.0
+        return {**self.config.constraints, **(self.config.search.constraints if is_short else {})}
 
     def content(self) -> dict[str, Any]:
         """Plain values that :meth:`from_content` reads back."""

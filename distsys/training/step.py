@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +49,13 @@ def learning_rate_factor(config: OptimizerConfig, steps: int, step: int) -> floa
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def _decay_groups(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameters that a model marked with ``no_weight_decay`` apart from the others."""
+    kept = [item for item in parameters if getattr(item, "no_weight_decay", False)]
+    others = [item for item in parameters if not getattr(item, "no_weight_decay", False)]
+    return [{"params": others}, *([{"params": kept, "weight_decay": 0.0}] if kept else [])]
+
+
 class Stepper:
     """Model, optimiser, schedule and average of one run, moved on one batch at a time."""
 
@@ -67,7 +74,7 @@ class Stepper:
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
         self._optimizer = torch.optim.AdamW(
-            self._parameters,
+            _decay_groups(self._parameters),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             weight_decay=settings.weight_decay,
@@ -76,6 +83,8 @@ class Stepper:
         decay = settings.ema_decay
         self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self._steps, self._stepped = steps, 0
+        reset_at = settings.reset_moments_at
+        self._reset_step = None if reset_at is None else math.ceil(reset_at * steps)
         self._budget = max(_FEW, math.ceil(settings.max_skipped_share * steps))
         self._generator = torch.Generator(device=workers.device)
         self.skipped = 0
@@ -98,6 +107,8 @@ class Stepper:
         Raises:
             StoppedByHealth: more steps were skipped than the config allows.
         """
+        if round(progress * self._steps) == self._reset_step:
+            self._optimizer.state.clear()
         terms = self._forward(batch, seed=seed)
         total = self._objective.total(terms, progress)
         total.backward()

@@ -1,0 +1,82 @@
+"""Reading and writing recordings; every file is one channel of finite samples that are not silence."""
+
+from __future__ import annotations
+
+import io
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from distsys.errors import DataError
+
+SUFFIXES = (".flac", ".wav")
+SILENCE_RMS = 1e-4
+"""-80 dB of full scale: below it a recording holds no speech."""
+_MAX_CLIPPED_SHARE = 0.01
+_CLIP_RUN = 3
+"""Samples at one and the same extreme in a row that count as clipped; a single peak does not."""
+
+
+def read_audio(path: Path, *, may_clip: bool = False) -> tuple[np.ndarray, int]:
+    """Samples [time] of float32, +-1 being full scale, and their rate in Hz.
+
+    Raises:
+        DataError: the file is missing, damaged, empty, has several channels, is silent or is clipped.
+    """
+    import soundfile
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", expected="a recording (.wav or .flac)")
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise DataError(f"{path}: cannot be read as audio ({error})", expected="a .wav or .flac file") from None
+    if problem := _problem(samples, may_clip=may_clip):
+        found, expected, fix = problem
+        raise DataError(f"{path}: {found}", expected=expected, fix=fix)
+    return np.ascontiguousarray(samples[:, 0]), int(rate_hz)
+
+
+def _problem(samples: np.ndarray, *, may_clip: bool) -> tuple[str, str, str] | None:
+    """What is wrong with ``samples`` [time, channels], as (found, expected, fix); None when nothing is."""
+    count, channels = samples.shape
+    if count == 0:
+        return "holds no samples", "a recording", "remove the file"
+    if channels > 1:
+        return f"{channels} channels", "one channel", "write one channel to a file of its own"
+    if not np.isfinite(samples).all():
+        return "holds NaN or infinity", "finite samples", "write the file again from its source"
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    if rms < SILENCE_RMS:
+        return f"is silent (RMS {rms:.1e} of full scale)", f"an RMS above {SILENCE_RMS:g}", "remove the file"
+    if not may_clip and (share := clipped_share(samples[:, 0])) > _MAX_CLIPPED_SHARE:
+        return f"{share:.1%} of its samples are clipped", f"at most {_MAX_CLIPPED_SHARE:.0%}", "record at a lower level"
+    return None
+
+
+def clipped_share(samples: np.ndarray) -> float:
+    """Share of samples [time] that lie in a run of at least three at the recording's own extreme value."""
+    level = np.abs(samples)
+    at_peak = level >= level.max() * (1.0 - 1e-4)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], at_peak, [False])).astype(np.int8)))
+    runs = edges[1::2] - edges[::2]
+    return float(runs[runs >= _CLIP_RUN].sum() / len(samples))
+
+
+def resample(samples: np.ndarray, *, source_hz: int, target_hz: int) -> np.ndarray:
+    """``samples`` [time] at another rate (polyphase, Kaiser window), as float32."""
+    if source_hz == target_hz:
+        return samples
+    shared = gcd(source_hz, target_hz)
+    return np.asarray(resample_poly(samples, target_hz // shared, source_hz // shared), dtype=np.float32)
+
+
+def wav_bytes(samples: np.ndarray, *, rate_hz: int) -> bytes:
+    """A .wav file of 32-bit floats, so that nothing clips."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate_hz, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()

@@ -1,0 +1,123 @@
+"""Settings of the domain: which voices, how they are mixed, which model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from distsys.config import DataPath, Section
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Speed = Annotated[float, Field(ge=0.5, le=2.0)]
+
+
+class DataConfig(Section):
+    """Whose speech, and what is done to it."""
+
+    speakers: DataPath | None = None
+    """Folder with one folder of recordings a speaker; null makes synthetic voices."""
+    include: list[str] = Field(default=["*"], min_length=1)
+    """Patterns of the speaker folders to use."""
+    holdout: str | None = None
+    """Pattern of speakers who are only ever tested on, as a group of their own (``/holdout``)."""
+    on_fault: Literal["refuse", "leave_out"] = "refuse"
+    """What to do about recordings that cannot be used; those left out are named in the report."""
+    aliases: DataPath | None = None
+    """YAML file, speaker folder to person: folders of one person count as one speaker."""
+    noise: DataPath | None = None
+    """Folder of noise recordings."""
+    rooms: DataPath | None = None
+    """Folder of room impulse responses; every speaker of a mixture gets one of its own."""
+    sample_rate_hz: Annotated[int, Field(ge=2000)] = 8000
+    mixture_s: PositiveFloat = 2.0
+    enrolment_s: PositiveFloat = 2.0
+    """Of training items."""
+    test_mixture_s: PositiveFloat = 3.0
+    test_enrolment_s: PositiveFloat = 3.0
+    """Of the frozen sets."""
+    min_interferers: PositiveInt = 1
+    max_interferers: Annotated[int, Field(ge=1, le=3)] = 1
+    min_sir_db: float = -3.0
+    max_sir_db: float = 3.0
+    """Level of the target against each interferer, uniform in dB."""
+    noise_share: Share = 0.0
+    """Training mixtures with noise."""
+    min_snr_db: float = 5.0
+    max_snr_db: float = 15.0
+    """Level of the speech sum against the noise, uniform in dB."""
+    enrolment_noise_share: Share = 0.0
+    """Enrolments with noise at the end of a run; the share grows linearly from 0."""
+    speeds: list[Speed] = Field(default=[0.9, 1.0, 1.1])
+    """Every other speed than 1 makes a further training speaker of each."""
+    ta_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.2
+    """Queries whose speaker is not in the mixture, from ``ta_from`` on."""
+    ta_from: Share = 0.8
+    """Share of a run's budget before which every target is present."""
+    synthetic_speakers: Annotated[int, Field(ge=12)] = 120
+    synthetic_s: Annotated[float, Field(ge=4.0)] = 12.0
+    """Speech of every synthetic speaker."""
+    validation_items: Annotated[int, Field(ge=20)] = 400
+    test_items: Annotated[int, Field(ge=20)] = 400
+    """Queries of the frozen sets, one in five of them for an absent speaker."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for low, high in (
+            ("min_interferers", "max_interferers"),
+            ("min_sir_db", "max_sir_db"),
+            ("min_snr_db", "max_snr_db"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
+        if 1.0 not in self.speeds or len(set(self.speeds)) < len(self.speeds):
+            raise ValueError(f"speeds {self.speeds} must hold 1 and nothing twice")
+        if self.noise is None and (self.noise_share > 0.0 or self.enrolment_noise_share > 0.0):
+            raise ValueError("noise_share and enrolment_noise_share need a folder: set data.noise")
+        return self
+
+
+class ModelConfig(Section):
+    """The band-split extractor."""
+
+    window: Annotated[int, Field(ge=64)] = 512
+    """Samples of a frame; frames overlap by half."""
+    width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
+    """Channels of a band."""
+    hidden: PositiveInt = 32
+    """State of each scan, in each direction."""
+    depth: Annotated[int, Field(ge=1)] = 3
+    """Dual-path blocks behind the one that mixture and enrolment share."""
+    fusions: Annotated[int, Field(ge=1)] = 2
+    """Blocks, from the first, in front of which the enrolment is consulted."""
+    mask_hidden: PositiveInt = 64
+    causal: bool = False
+    """No look ahead in time beyond the frame itself."""
+    ta_target_db: Annotated[float, Field(lt=0.0)] = -30.0
+    """Energy of the estimate for an absent speaker below which ``ta_energy`` is satisfied."""
+    ta_reference: Literal["mixture", "full_scale"] = "mixture"
+    """What ``ta_target_db`` is relative to."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.fusions > self.depth:
+            raise ValueError(f"fusions {self.fusions} is above depth {self.depth}")
+        if self.window % 2:
+            raise ValueError(f"window {self.window} is odd: frames overlap by half")
+        return self
+
+
+class Config(Section):
+    """Both."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+
+
+class Request(Section):
+    """One speaker out of a recording."""
+
+    mixture: DataPath
+    """Recording to extract from: .wav or .flac, mono, any rate and length."""
+    enrol: DataPath
+    """Another recording of the wanted speaker alone."""

@@ -1,0 +1,223 @@
+"""Folders of recordings to voices, noises and rooms; every fault of every file is named at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from distsys.domains.speaker_extraction.audio import SUFFIXES, read_audio, resample
+from distsys.domains.speaker_extraction.config import DataConfig
+from distsys.domains.speaker_extraction.corpus import two_parts
+from distsys.errors import DataError, did_you_mean
+
+_LEAST_S = 0.5
+_LEAST_SINGLE_S = 4.0
+"""Of a speaker's only recording, which is cut in two."""
+_MOST_SHOWN = 20
+LEAST_SPEAKERS = 12
+"""Four to validate on, four to test on, and some to learn from."""
+
+
+@dataclass
+class Faults:
+    """Problems met in a folder, one text each; whoever asked decides whether they end the run."""
+
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+
+    def note(self, error: DataError) -> None:
+        """Keep ``error`` for later."""
+        self.lines.append(str(error))
+
+    def add(self, found: str, *, fix: str) -> None:
+        """Keep a problem for later."""
+        self.note(DataError(found, fix=fix))
+
+    def require_none(self) -> None:
+        """Raise DataError with every problem, if there is any."""
+        if not self.lines:
+            return
+        shown = "\n".join(f"- {line}" for line in self.lines[:_MOST_SHOWN])
+        more = f"\n- and {len(self.lines) - _MOST_SHOWN} more" if len(self.lines) > _MOST_SHOWN else ""
+        raise DataError(
+            f"{self.folder}: {len(self.lines)} faults\n{shown}{more}",
+            fix="mend them, or set data.on_fault to leave_out to go on without these recordings",
+        )
+
+
+@dataclass(frozen=True)
+class _Recording:
+    person: str
+    path: Path
+    samples: np.ndarray
+
+
+def read_speakers(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]]:
+    """Utterances [time] of each person at the config's rate, two or more; folders of one person are joined.
+
+    What is at fault is left out and noted: files that are damaged, silent, clipped, of several channels, too short or
+    of too low a rate, speakers with too little speech, and recordings that stand there twice.
+
+    Raises:
+        DataError: a folder or the file of aliases is at fault.
+    """
+    folders = _speaker_folders(config)
+    aliases = _read_aliases(config, [path.name for path in folders])
+    voices: dict[str, list[_Recording]] = {}
+    for item in _without_repeats(_recordings(folders, aliases, config.sample_rate_hz, faults), faults):
+        voices.setdefault(item.person, []).append(item)
+    enough = {}
+    for person, items in voices.items():
+        only_s = len(items[0].samples) / config.sample_rate_hz
+        if len(items) == 1 and only_s < _LEAST_SINGLE_S:
+            faults.add(
+                f"{items[0].path}: the only recording of '{person}' lasts {only_s:.2f} s",
+                fix=f"give two recordings, or one of at least {_LEAST_SINGLE_S:g} s",
+            )
+        else:
+            enough[person] = two_parts([item.samples for item in items])
+    return enough
+
+
+def _recordings(folders: list[Path], aliases: Mapping[str, str], rate_hz: int, faults: Faults) -> Iterator[_Recording]:
+    for folder in folders:
+        paths = _audio_files(folder)
+        if not paths:
+            faults.add(f"{folder}: no recordings", fix="remove the folder, or fill it with .wav or .flac files")
+        for path in paths:
+            samples = _read(path, rate_hz, faults)
+            if samples is not None:
+                yield _Recording(aliases.get(folder.name, folder.name), path, samples)
+
+
+def _without_repeats(recordings: Iterable[_Recording], faults: Faults) -> Iterator[_Recording]:
+    """Each recording once: a second one would make an enrolment of its own target, or two speakers of one."""
+    seen: dict[bytes, _Recording] = {}
+    for item in recordings:
+        first = seen.setdefault(hashlib.sha256(item.samples.tobytes()).digest(), item)
+        if first is item:
+            yield item
+        elif first.person == item.person:
+            faults.add(f"{item.path}: the same recording as {first.path}", fix="remove one of them")
+        else:
+            faults.add(
+                f"{item.path}: the same recording as {first.path}, under another speaker",
+                fix=f"if they are one person, say so in data.aliases: '{item.person}: {first.person}'",
+            )
+
+
+def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]]:
+    """Every recording of the noise folder at the config's rate, by its name.
+
+    Raises:
+        DataError: the folder is missing or holds fewer than two.
+    """
+    if config.noise is None:
+        return {}
+    found = {}
+    for path in _audio_files(_require_folder(config.noise, "noise recordings")):
+        samples = _read(path, config.sample_rate_hz, faults, may_clip=True)
+        if samples is not None:
+            found[str(path.relative_to(config.noise))] = [samples]
+    if len(found) < 2:
+        raise DataError(
+            f"{config.noise}: {len(found)} noise recordings", expected="at least 2: one is kept for testing"
+        )
+    return found
+
+
+def read_rooms(config: DataConfig, faults: Faults) -> np.ndarray | None:
+    """Impulse responses [rooms, taps], the direct sound first, or None when the config names no folder.
+
+    Raises:
+        DataError: the folder is missing or holds none.
+    """
+    if config.rooms is None:
+        return None
+    found = []
+    for path in _audio_files(_require_folder(config.rooms, "room impulse responses")):
+        samples = _read(path, config.sample_rate_hz, faults, least_s=0.0, may_clip=True)
+        if samples is not None:
+            found.append(samples[int(np.argmax(np.abs(samples))) :])
+    if not found:
+        raise DataError(f"{config.rooms}: no room impulse responses", expected=".wav or .flac files")
+    rooms = np.zeros((len(found), max(len(item) for item in found)), dtype=np.float32)
+    for row, item in zip(rooms, found, strict=True):
+        row[: len(item)] = item
+    return rooms
+
+
+def _read(
+    path: Path, rate_hz: int, faults: Faults, *, least_s: float = _LEAST_S, may_clip: bool = False
+) -> np.ndarray | None:
+    """Samples of one file at ``rate_hz``, or None after its fault was noted."""
+    try:
+        samples, own_hz = read_audio(path, may_clip=may_clip)
+    except DataError as error:
+        faults.note(error)
+        return None
+    if own_hz < rate_hz:
+        faults.add(
+            f"{path}: {own_hz} Hz beside data.sample_rate_hz {rate_hz}: its missing band would give the speaker away",
+            fix=f"set data.sample_rate_hz to {own_hz}, or leave the file out",
+        )
+        return None
+    if len(samples) < least_s * own_hz:
+        faults.add(
+            f"{path}: lasts {len(samples) / own_hz:.2f} s",
+            fix=f"leave it out: recordings need at least {least_s:g} s",
+        )
+        return None
+    return resample(samples, source_hz=own_hz, target_hz=rate_hz)
+
+
+def _speaker_folders(config: DataConfig) -> list[Path]:
+    assert config.speakers is not None, "without a folder voices are synthetic"
+    root = _require_folder(config.speakers, "one folder a speaker")
+    every = sorted(path for path in root.iterdir() if path.is_dir())
+    chosen = [path for path in every if any(fnmatch(path.name, pattern) for pattern in config.include)]
+    for pattern in [*config.include, *([config.holdout] if config.holdout else [])]:
+        if not any(fnmatch(path.name, pattern) for path in chosen):
+            names = ", ".join(path.name for path in every[:5]) or "no folders"
+            raise DataError(
+                f"{root}: no speaker folder matches '{pattern}' (there are {len(every)}: {names} ...)",
+                expected="patterns in data.include and data.holdout that match folders, holdout among those included",
+            )
+    return chosen
+
+
+def _read_aliases(config: DataConfig, folders: list[str]) -> Mapping[str, str]:
+    if config.aliases is None:
+        return {}
+    try:
+        content = yaml.safe_load(config.aliases.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(
+            f"{config.aliases}: cannot be read ({error})", expected="a YAML file: folder to person"
+        ) from None
+    if not isinstance(content, dict) or not all(isinstance(item, str) for pair in content.items() for item in pair):
+        raise DataError(f"{config.aliases}: not a mapping of names", expected="lines such as 'spk_17: anna'")
+    for name in content:
+        if name not in folders:
+            raise DataError(f"{config.aliases}: no speaker folder '{name}'", fix=did_you_mean(name, folders))
+    return content
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _require_folder(path: Path, what: str) -> Path:
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder", expected=f"a folder with {what}")
+    return path

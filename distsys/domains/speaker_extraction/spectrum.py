@@ -1,0 +1,87 @@
+"""Short-time spectra and the bands that the model works on."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from distsys.shapes import Complex, Float
+
+_COMPRESSION = 0.3
+"""Exponent on magnitudes: what the ear and networks find easier (Wilson et al., ICASSP 2018)."""
+_LAYOUT_HZ = ((1000.0, 94.0), (2000.0, 188.0), (4000.0, 400.0), (8000.0, 800.0), (16000.0, 1600.0))
+"""Bands are this wide (second) up to there (first), as the ear resolves and as harmonics demand; wider above."""
+_GAIN = 2.3
+"""Brings compressed spectra of speech with an RMS of 1 near unit variance."""
+_SMALLEST = 1e-5
+
+
+def band_widths(window: int, *, sample_rate_hz: int) -> list[int]:
+    """Bins in each band; together all ``window // 2 + 1``."""
+    bin_hz, bins = sample_rate_hz / window, window // 2 + 1
+    widths: list[int] = []
+    for until_hz, width_hz in (*_LAYOUT_HZ, (math.inf, 3200.0)):
+        until = bins if until_hz >= bins * bin_hz else round(until_hz / bin_hz) + 1
+        inside = until - sum(widths)
+        if inside > 0:
+            count = min(inside, max(1, round(inside * bin_hz / width_hz)))
+            widths += [inside // count + (number < inside % count) for number in range(count)]
+    return widths
+
+
+class Spectrum(nn.Module):
+    """Transform of half-overlapping frames under the square root of a Hann window, and back."""
+
+    window: Tensor
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self._size = window
+        self.register_buffer("window", torch.hann_window(window).sqrt(), persistent=False)
+
+    def forward(self, samples: Float[Tensor, "*batch time"]) -> Complex[Tensor, "*batch bins frames"]:
+        return torch.stft(
+            samples, self._size, self._size // 2, window=self.window, pad_mode="constant", return_complex=True
+        )
+
+    def inverse(self, spectrum: Complex[Tensor, "batch bins frames"], length: int) -> Float[Tensor, "batch time"]:
+        return torch.istft(spectrum, self._size, self._size // 2, window=self.window, length=length)
+
+
+class Bands(nn.Module):
+    """Bins to bands of equal size, the narrow ones filled up with zeros, and back."""
+
+    gather: Tensor
+    scatter: Tensor
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.num_bands, self.size = len(widths), max(widths)
+        bins = sum(widths)
+        gather = torch.full((self.num_bands, self.size), bins)
+        scatter, start = [], 0
+        for band, width in enumerate(widths):
+            gather[band, :width] = torch.arange(start, start + width)
+            scatter.append(band * self.size + torch.arange(width))
+            start += width
+        self.register_buffer("gather", gather, persistent=False)
+        self.register_buffer("scatter", torch.cat(scatter), persistent=False)
+
+    def features(
+        self, spectrum: Complex[Tensor, "batch bins frames"]
+    ) -> Float[Tensor, "bands batch frames three_size"]:
+        """Real part, imaginary part and magnitude of each bin, magnitudes compressed."""
+        magnitude = spectrum.abs().clamp(min=_SMALLEST)
+        compressed = spectrum * magnitude.pow(_COMPRESSION - 1.0)
+        parts = _GAIN * torch.stack((compressed.real, compressed.imag, magnitude.pow(_COMPRESSION)), dim=-1)
+        parts = nn.functional.pad(parts.transpose(1, 2), (0, 0, 0, 1))
+        return torch.as_tensor(parts[:, :, self.gather].flatten(3).permute(2, 0, 1, 3))
+
+    def to_bins(self, masks: Float[Tensor, "bands batch frames two_size"]) -> Complex[Tensor, "batch bins frames"]:
+        """Complex values, one a bin, from those of the bands."""
+        bands, batch, frames, _ = masks.shape
+        pairs = masks.view(bands, batch, frames, self.size, 2).permute(1, 0, 3, 2, 4)
+        flat = pairs.reshape(batch, bands * self.size, frames, 2)[:, self.scatter]
+        return torch.view_as_complex(flat.contiguous())

@@ -1,0 +1,182 @@
+"""The scan against a plain loop, and what the extractor promises: level, length, causality, export."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from distsys.domains.speaker_extraction import answer as answer_module
+from distsys.domains.speaker_extraction.answer import extract
+from distsys.domains.speaker_extraction.config import Config, ModelConfig
+from distsys.domains.speaker_extraction.export import export
+from distsys.domains.speaker_extraction.model import Extractor
+from distsys.domains.speaker_extraction.scan import GatedScan, _Mix, scan
+from distsys.domains.speaker_extraction.spectrum import Bands, Spectrum, band_widths
+from distsys.errors import RunFailed
+from tests.domains.speaker_extraction.support import SMALL_MODEL, small_config
+
+
+def model(**settings: Any) -> Extractor:
+    """A model with an opinion: its masks differ from place to place."""
+    torch.manual_seed(0)
+    config = small_config()
+    made = Extractor(Config(data=config.data, model=ModelConfig.model_validate({**SMALL_MODEL, **settings})))
+    with torch.no_grad():
+        made.mask.weight.normal_(0.0, 0.5)
+    return made.eval()
+
+
+def sound(*shape: int, seed: int = 0) -> Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_is_the_recurrence(axis: int, reverse: bool) -> None:
+    values, keep = sound(4, 5, 3), torch.sigmoid(sound(4, 5, 3, seed=1))
+    found = scan(values, keep, axis, reverse).movedim(axis, 0)
+    state = torch.zeros(found.shape[1:])
+    places = range(values.shape[axis])
+    for place in reversed(places) if reverse else places:
+        kept, value = keep.select(axis, place), values.select(axis, place)
+        state = kept * state + (1.0 - kept) * value
+        assert torch.allclose(found[place], state, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_gradients_by_hand_are_those_of_finite_differences(axis: int, directions: int) -> None:
+    layer = GatedScan(4, 3, axis=axis, num_directions=directions).double()
+    x = sound(3, 2, 5, 4).double().requires_grad_()
+    parts = x, layer.inputs, layer.bias, layer.out
+    assert torch.autograd.gradcheck(lambda *items: _Mix.apply(*items, axis), parts)
+
+
+def test_scan_gives_the_same_with_and_without_gradients() -> None:
+    layer, x = GatedScan(4, 3, axis=0), sound(6, 2, 5, 4)
+    with torch.no_grad():
+        plain = layer(x)
+    assert torch.equal(layer(x), plain)
+
+
+def test_a_scan_over_one_place_has_gradients() -> None:
+    layer, x = GatedScan(4, 3, axis=0).double(), sound(1, 2, 2, 4).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda *items: _Mix.apply(*items, 0), (x, layer.inputs, layer.bias, layer.out))
+
+
+@pytest.mark.parametrize("rate_hz", [4000, 8000, 16000, 48000])
+@pytest.mark.parametrize("window", [64, 512, 2048])
+def test_bands_cover_every_bin_once(window: int, rate_hz: int) -> None:
+    widths = band_widths(window, sample_rate_hz=rate_hz)
+    assert sum(widths) == window // 2 + 1
+    assert min(widths) >= 1
+    bands = Bands(widths)
+    values = torch.arange(sum(widths), dtype=torch.float32)
+    spectrum = torch.complex(values, -values)[None, :, None]
+    padded = torch.cat((torch.view_as_real(spectrum[0, :, 0]), torch.zeros(1, 2)))
+    per_band = padded[bands.gather].flatten(1)[:, None, None]
+    assert torch.equal(bands.to_bins(per_band), spectrum)
+
+
+def test_spectrum_goes_back_to_the_samples() -> None:
+    spectrum = Spectrum(128)
+    for length in (128, 1000, 4001):
+        samples = sound(2, length)
+        assert torch.allclose(spectrum.inverse(spectrum(samples), length), samples, atol=1e-6)
+
+
+def test_a_new_model_hands_on_the_mixture_a_little_softer() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        fresh = Extractor(small_config()).eval()(sound(1, 3000), sound(1, 2, 2000))
+    gain = float((fresh[0, 0] * sound(1, 3000)[0]).sum() / sound(1, 3000).square().sum())
+    assert gain == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e2])
+def test_estimate_scales_with_the_mixture_and_not_with_the_enrolment(scale: float) -> None:
+    made, mixture, enrolment = model(), sound(2, 3000), sound(2, 2, 2000, seed=1)
+    with torch.no_grad():
+        before = made(mixture, enrolment)
+        louder, other = made(scale * mixture, enrolment), made(mixture, scale * enrolment)
+    assert torch.allclose(louder, scale * before, rtol=1e-3, atol=1e-5 * scale)
+    assert torch.allclose(other, before, rtol=1e-3, atol=1e-5)
+
+
+def test_queries_of_one_mixture_do_not_mix() -> None:
+    made, mixture, enrolment = model(), sound(2, 3000), sound(2, 2, 2000, seed=1)
+    with torch.no_grad():
+        both, alone = made(mixture, enrolment), made(mixture[1:], enrolment[1:, 1:])
+    assert torch.allclose(both[1, 1], alone[0, 0], atol=1e-6)
+    assert not torch.allclose(both[1, 0], both[1, 1], atol=1e-3)
+
+
+def test_equal_lengths_take_the_same_way_as_different_ones() -> None:
+    made, mixture, enrolment = model(), sound(1, 2048), sound(1, 1, 2048, seed=1)
+    with torch.no_grad():
+        together = made(mixture, enrolment)
+        spectra = made.spectrum(mixture), made.spectrum(enrolment[0])
+        level = made.level(mixture)
+        heard, known = (
+            made.shared(made.encode(made.bands.features(item / one)))
+            for item, one in zip(spectra, (level, made.level(enrolment[0])), strict=True)
+        )
+        both = made.shared(
+            torch.cat(
+                [
+                    made.encode(made.bands.features(item / one))
+                    for item, one in zip(spectra, (level, made.level(enrolment[0])), strict=True)
+                ],
+                dim=1,
+            )
+        )
+    assert torch.allclose(both, torch.cat((heard, known), dim=1), atol=1e-5)
+    assert torch.isfinite(together).all()
+
+
+def test_a_causal_model_does_not_look_ahead() -> None:
+    enrolment = sound(1, 1, 2000, seed=1)
+    for causal in (True, False):
+        made, mixture = model(causal=causal), sound(1, 4000)
+        changed = mixture.clone()
+        changed[:, 2500:] = sound(1, 1500, seed=9)
+        with torch.no_grad():
+            same = made(mixture, enrolment)[..., :2300] - made(changed, enrolment)[..., :2300]
+        assert (float(same.abs().max()) < 1e-6) is causal
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_long_recording_is_worked_on_in_pieces_that_fit_together(
+    causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, mixture, enrolment = model(causal=causal), sound(30000), sound(3000, seed=1)
+    mixture[:9000] *= 0.05  # a quiet beginning: pieces on their own would be normalised to another level
+    with torch.no_grad():
+        whole = extract(made, mixture, enrolment)
+        monkeypatch.setattr(answer_module, "_CHUNK_S", 1.0)
+        monkeypatch.setattr(answer_module, "_OVERLAP_S", 0.5)
+        pieces = extract(made, mixture, enrolment)
+    assert pieces.shape == whole.shape
+    assert float((pieces - whole).square().mean().sqrt()) < 0.05 * float(whole.square().mean().sqrt())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("causal", [True, False])
+def test_an_exported_program_gives_the_models_output_at_any_length(causal: bool) -> None:
+    made = model(causal=causal)
+    loaded = torch.jit.load(io.BytesIO(export(made)[".pt"]))
+    for seconds in (0.3, 1.7):
+        inputs = sound(1, int(8000 * seconds)), sound(1, 3, 5000, seed=1)
+        with torch.no_grad():
+            assert torch.allclose(loaded(*inputs), made(*inputs), atol=1e-6)
+    assert made(sound(1, 900), sound(1, 1, 900)).requires_grad  # the model itself is as it was
+
+
+def test_an_export_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.jit, "load", lambda _: lambda *inputs: model()(*inputs) + 0.01)
+    with pytest.raises(RunFailed, match="differs from the model"):
+        export(model())
