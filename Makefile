@@ -31,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/step_overhead.py
 	$(BIN)/python benchmarks/trial_overhead.py
 	$(BIN)/python benchmarks/localization_cost.py
+	$(BIN)/python benchmarks/extraction_cost.py
 
 clean:
 	rm -rf $(VENV) $(OUT)

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +16,7 @@ from distsys.errors import DistsysError, UsageError
 
 if TYPE_CHECKING:
     from distsys.pipeline.experiment import Experiment
+    from distsys.pipeline.run import RunResult
     from distsys.training.assess import Assessment
 
 _EXIT_CODES = (
@@ -200,9 +201,19 @@ def _require_lasting(out: Path) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
+
+    return _ended(options, run.run(_load(options), num_workers=options.workers, console=_console(options)))
+
+
+def _final(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+
+    return _ended(options, run.final(_load(options), num_workers=options.workers, console=_console(options)))
+
+
+def _ended(options: argparse.Namespace, result: RunResult) -> int:
     from distsys.pipeline.report import final_lines
 
-    result = run.run(_load(options), num_workers=options.workers, console=_console(options))
     _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
     return 3 if result.assessment.ill else 0
 
@@ -215,15 +226,6 @@ def _search(options: argparse.Namespace) -> int:
     rows = [[f"trial {row.number}", row.value, "; ".join(row.ill) or "healthy"] for row in result.ranked()]
     _show(options, [vars(row) for row in result.rows], text_table(["trial", result.metric.name, "health"], rows))
     return 0
-
-
-def _final(options: argparse.Namespace) -> int:
-    from distsys.pipeline import run
-    from distsys.pipeline.report import final_lines
-
-    result = run.final(_load(options), num_workers=options.workers, console=_console(options))
-    _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
-    return 3 if result.assessment.ill else 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -245,8 +247,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.training.assess import assess, find_checkpoint
 
-    place = options.place if options.place.exists() else options.out / options.place
-    found = assess(find_checkpoint(place.absolute()))
+    found = assess(find_checkpoint(_named_place(options)))
     _show(options, _plain(found), assessment_text(found))
     return 3 if found.ill else 0
 
@@ -263,12 +264,9 @@ def _predict(options: argparse.Namespace) -> int:
     asked = _request_parser(domain).parse_args(options.rest)
     request = _request(domain, vars(asked))
     answer = domain.predict(load_model(find_checkpoint(asked.checkpoint.absolute()), domain=domain).model, request)
-    suffix = asked.output.suffix if asked.output else next(iter(answer.files))
-    if suffix not in answer.files:
-        raise UsageError(f"-o {asked.output}: no format '{suffix}'", expected=f"one of {', '.join(answer.files)}")
-    content = answer.files[suffix]
+    suffix, content = next(iter(answer.files.items()))
     if asked.output:
-        _write(asked.output, content)
+        _write(asked.output, answer.files)
     elif isinstance(content, bytes) and not asked.json:
         raise UsageError(f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}, or ask for --json")
     _show(asked, answer.summary, f"wrote {asked.output}" if asked.output else str(content).rstrip())
@@ -279,24 +277,28 @@ def _export(options: argparse.Namespace) -> int:
     from distsys.domains.protocol import Exporting
     from distsys.training.assess import find_checkpoint, load_model
 
-    place = options.place if options.place.exists() else options.out / options.place
-    loaded = load_model(find_checkpoint(place.absolute()))
+    loaded = load_model(find_checkpoint(_named_place(options)))
     if not isinstance(loaded.domain, Exporting):
         raise UsageError(f"models of '{loaded.domain.name}' cannot be exported", fix="ask them with 'distsys predict'")
     files = loaded.domain.export(loaded.model)
-    if options.output.suffix not in files:
-        raise UsageError(
-            f"-o {options.output}: no format '{options.output.suffix}'", expected=f"one of {', '.join(files)}"
-        )
-    _write(options.output, files[options.output.suffix])
-    size = len(files[options.output.suffix])
+    size = _write(options.output, files)
     _show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
     return 0
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def _named_place(options: argparse.Namespace) -> Path:
+    """The experiment, run or checkpoint that was named by its path or by its name below ``--out``."""
+    place: Path = options.place if options.place.exists() else options.out / options.place
+    return place.absolute()
+
+
+def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
+    """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
+    if path.suffix not in files:
+        raise UsageError(f"-o {path}: no format '{path.suffix}'", expected=f"one of {', '.join(files)}")
+    content = files[path.suffix]
     try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None
 

@@ -25,7 +25,7 @@ def export(model: Extractor) -> dict[str, bytes]:
     Raises:
         RunFailed: the program, loaded again, does not give the model's output on lengths it was not traced with.
     """
-    model = copy.deepcopy(model).cpu().eval()
+    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape it reads, and of its age
         compiled = torch.jit.script(scan)  # tracing alone would unroll its loop to one length

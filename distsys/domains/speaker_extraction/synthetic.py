@@ -37,8 +37,8 @@ class Voice:
     """What stays the same over everything a speaker says."""
 
     pitch_hz: float
-    tract: float
-    """Factor on all formant frequencies; a shorter vocal tract has higher ones."""
+    formants: tuple[float, ...]
+    """Factor on each formant frequency: a shorter vocal tract has higher ones, and no two have one shape."""
     tilt_db_per_octave: float
     breath: float
     syllables_per_s: float
@@ -47,12 +47,12 @@ class Voice:
     def drawn(cls, random: np.random.Generator) -> Voice:
         """Somebody: pitch 85 to 260 Hz, and a tract whose length goes along with it, but not strictly."""
         pitch_hz = float(85.0 * (260.0 / 85.0) ** random.uniform())
-        tract = float(0.88 + 0.22 * np.log2(pitch_hz / 85.0) / np.log2(260.0 / 85.0) + random.uniform(-0.08, 0.08))
+        tract = float(0.88 + 0.22 * np.log2(pitch_hz / 85.0) / np.log2(260.0 / 85.0) + random.uniform(-0.12, 0.12))
         return cls(
             pitch_hz=pitch_hz,
-            tract=tract,
-            tilt_db_per_octave=float(random.uniform(-13.0, -7.0)),
-            breath=float(random.uniform(0.01, 0.06)),
+            formants=tuple(float(tract * np.exp(random.normal(0.0, 0.06))) for _ in _BANDWIDTHS_HZ),
+            tilt_db_per_octave=float(random.uniform(-15.0, -5.0)),
+            breath=float(0.003 * 30.0 ** random.uniform()),
             syllables_per_s=float(random.uniform(2.8, 4.8)),
         )
 
@@ -103,7 +103,7 @@ def _articulation(voice: Voice, frames: int, random: np.random.Generator) -> tup
                 friction[at : min(at + onset, frames)] = random.uniform(0.2, 0.8)
             voicing[at:end] = swell[: end - at]
         at, vowel = end, target
-    return formants * voice.tract, voicing, friction
+    return formants * np.array(voice.formants), voicing, friction
 
 
 def _voiced(
@@ -116,14 +116,16 @@ def _voiced(
 ) -> np.ndarray:
     """Harmonics of a wandering pitch, each as strong as the formants leave it, with breath in step."""
     frames = np.arange(len(formants_hz))
-    slow = np.interp(frames, frames[::20], random.normal(0.0, 0.09, len(frames[::20])))
+    slow = np.interp(frames, frames[::20], random.normal(0.0, 0.05, len(frames[::20])))
     pitch_hz = voice.pitch_hz * np.exp(slow + random.normal(0.0, 0.008, len(frames)))
     phase = 2.0 * np.pi * np.cumsum(np.interp(at, frames, pitch_hz)) / sample_rate_hz
     shimmer = voicing * np.exp(random.normal(0.0, 0.05, len(frames)))
-    sound = np.zeros(len(at))
+    turn = np.exp(1j * (phase + 0.3)).astype(np.complex64)
+    wave, sound = turn.copy(), np.zeros(len(at), dtype=np.float32)
     for harmonic in range(1, int(0.5 * sample_rate_hz / pitch_hz.max()) + 1):
         strength = _response(harmonic * pitch_hz, formants_hz) * harmonic ** (voice.tilt_db_per_octave / 6.02)
-        sound += np.interp(at, frames, strength * shimmer) * np.cos(harmonic * phase + 0.3 * harmonic)
+        sound += np.interp(at, frames, strength * shimmer).astype(np.float32) * wave.real
+        wave *= turn
     breath = random.standard_normal(len(at)) * np.interp(at, frames, shimmer)
     room = _FLOOR * random.standard_normal(len(at))
     return np.asarray(sound + voice.breath * breath + room)

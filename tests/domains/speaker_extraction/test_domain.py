@@ -47,7 +47,7 @@ def test_the_domain_can_be_heard_and_exported() -> None:
 
 def test_voices_have_the_pitch_they_were_given() -> None:
     for pitch_hz in (100.0, 220.0):
-        voice = Voice(pitch_hz, tract=1.0, tilt_db_per_octave=-9.0, breath=0.01, syllables_per_s=4.0)
+        voice = Voice(pitch_hz, formants=(1.0,) * 4, tilt_db_per_octave=-9.0, breath=0.01, syllables_per_s=4.0)
         samples = speak(voice, seconds=4.0, sample_rate_hz=RATE_HZ, random=np.random.default_rng(0))
         frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), 800)[::400]
         found = []

@@ -1,0 +1,105 @@
+"""CPU cost of target speaker extraction: mixing, training steps, and the scan beside an LSTM of the same size.
+
+    python benchmarks/extraction_cost.py [--speakers FOLDER]
+
+Every figure is CPU time of one thread; the pairs of a ratio are measured in turn, and medians are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from distsys.domains.protocol import DataBundle
+from distsys.domains.speaker_extraction import SpeakerExtraction
+from distsys.domains.speaker_extraction.config import Config
+from distsys.domains.speaker_extraction.model import Extractor
+from distsys.domains.speaker_extraction.scan import GatedScan
+
+BATCH = 8
+MIXED = 64
+ROUNDS = 9
+
+
+class Recurrent(nn.Module):
+    """A bidirectional LSTM in the place of a scan: same width, same hidden size, same residual form."""
+
+    def __init__(self, width: int, hidden: int, *, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.norm = nn.LayerNorm(width)
+        self.lstm = nn.LSTM(width, hidden, bidirectional=True)
+        self.out = nn.Linear(2 * hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = self.norm(x).movedim(self.axis, 0)
+        flat = moved.flatten(1, -2)
+        return x + self.out(self.lstm(flat)[0]).view_as(moved).movedim(0, self.axis)
+
+
+def with_lstms(model: Extractor) -> Extractor:
+    """``model`` with every scan replaced."""
+    settings = model.config.model
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, GatedScan):
+                setattr(module, name, Recurrent(settings.width, settings.hidden, axis=child.axis))
+    return model
+
+
+def cpu_s(call: Callable[[], object]) -> float:
+    before = time.process_time()
+    call()
+    return time.process_time() - before
+
+
+def stepper(domain: SpeakerExtraction, model: Extractor, bundle: DataBundle) -> Callable[[], None]:
+    """One training step on a batch that is already there."""
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    batch = bundle.train.batch(range(BATCH), progress=1.0)
+    generator = torch.Generator()
+
+    def step() -> None:
+        terms = domain.loss_terms(model, batch, generator=generator)
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speakers", type=Path, help="folder of speakers (default: synthetic voices)")
+    chosen = parser.parse_args().speakers
+    torch.set_num_threads(1)
+    domain = SpeakerExtraction()
+    data = {"synthetic_speakers": 40} if chosen is None else {"speakers": str(chosen), "on_fault": "leave_out"}
+    config = Config.model_validate({"data": {**data, "validation_items": 20, "test_items": 20}})
+    bundle = domain.build_data(config, seed=0)
+    torch.manual_seed(0)
+    scans, lstms = stepper(domain, Extractor(config), bundle), stepper(domain, with_lstms(Extractor(config)), bundle)
+    times: dict[str, list[float]] = {"mixing": [], "scan": [], "lstm": []}
+    for round_number in range(ROUNDS):
+        start = round_number * MIXED
+        times["mixing"].append(
+            cpu_s(lambda start=start: bundle.train.batch(range(start, start + MIXED), progress=1.0)) / MIXED
+        )
+        times["scan"].append(cpu_s(scans) / BATCH)
+        times["lstm"].append(cpu_s(lstms) / BATCH)
+    mixing, scan, lstm = (statistics.median(values) for values in times.values())
+    source, length_s = bundle.provenance["source"], config.data.mixture_s
+    print(f"source: {source}, mixtures of {length_s:g} s, one thread, median of {ROUNDS}")
+    print(f"{'mixing':<28}{1.0 / mixing:>9.0f} mixtures/s  {mixing / (mixing + scan):.2%} of a training step")
+    print(f"{'training, gated scan':<28}{1.0 / scan:>9.1f} mixtures/s")
+    print(f"{'training, LSTM in its place':<28}{1.0 / lstm:>9.1f} mixtures/s  ratio {lstm / scan:.2f}")
+
+
+if __name__ == "__main__":
+    main()
