@@ -59,25 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"distsys {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    _add(
-        commands,
-        "run",
-        _run,
-        "search, handoff, final training, evaluation, report",
-        _experiment_options,
-        _worker_options,
-    )
+    _add(commands, "run", _run, "search, handoff, final training, evaluation, report", _training_options)
     _add(commands, "search", _search, "the search phase alone", _experiment_options)
-    _add(commands, "final", _final, "handoff and final training after a search", _experiment_options, _worker_options)
-    _add(
-        commands,
-        "train",
-        _train,
-        "train one configuration, without a search",
-        _experiment_options,
-        _worker_options,
-        _local_option,
-    )
+    _add(commands, "final", _final, "handoff and final training after a search", _training_options)
+    _add(commands, "train", _train, "train one configuration, without a search", _training_options, _local_option)
     _add(commands, "evaluate", _evaluate, "a finished training on its test set", _place_argument)
     predict = _add(commands, "predict", _predict, "ask a trained model", _predict_options)
     predict.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
@@ -130,7 +115,8 @@ def _out_option(parser: Any) -> None:
     )
 
 
-def _worker_options(parser: Any) -> None:
+def _training_options(parser: Any) -> None:
+    _experiment_options(parser)
     parser.add_argument(
         "--workers", type=_positive, default=1, metavar="N", help="workers of the final training (default: 1)"
     )
