@@ -86,10 +86,10 @@ class ModelConfig(Section):
     """Channels of a band."""
     hidden: PositiveInt = 32
     """State of each scan, in each direction."""
-    depth: Annotated[int, Field(ge=1)] = 3
-    """Dual-path blocks behind the one that mixture and enrolment share."""
-    fusions: Annotated[int, Field(ge=1)] = 2
-    """Blocks, from the first, in front of which the enrolment is consulted."""
+    mixture_depth: Annotated[int, Field(ge=0)] = 1
+    """Dual-path blocks of the mixture alone, behind the one it shares with the enrolment: one pass for all queries."""
+    depth: Annotated[int, Field(ge=1)] = 2
+    """Dual-path blocks behind these, in front of each of which the enrolment is consulted."""
     mask_hidden: PositiveInt = 64
     causal: bool = False
     """No look ahead in time beyond the frame itself."""
@@ -100,8 +100,6 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.fusions > self.depth:
-            raise ValueError(f"fusions {self.fusions} is above depth {self.depth}")
         if self.window % 2:
             raise ValueError(f"window {self.window} is odd: frames overlap by half")
         return self

@@ -97,7 +97,8 @@ class Extractor(nn.Module):
         used = torch.tensor([3.0 * width for width in widths])[:, None, None]
         self.encode = BandLinear(number, 3 * size, settings.width, scale=used.rsqrt())
         self.shared = DualPath(settings)
-        self.fusions = nn.ModuleList(Fusion(settings.width, number) for _ in range(settings.fusions))
+        self.alone = nn.Sequential(*(DualPath(settings) for _ in range(settings.mixture_depth)))
+        self.fusions = nn.ModuleList(Fusion(settings.width, number) for _ in range(settings.depth))
         self.blocks = nn.ModuleList(DualPath(settings) for _ in range(settings.depth))
         self.norm = nn.LayerNorm(settings.width)
         self.mask_hidden = BandLinear(number, settings.width, settings.mask_hidden, scale=settings.width**-0.5)
@@ -141,11 +142,9 @@ class Extractor(nn.Module):
             heard, known = both[:, :batch], both[:, batch:]
         else:
             heard, known = self.shared(heard), self.shared(known)
-        x = heard.repeat_interleave(queries, dim=1)
-        for number, block in enumerate(self.blocks):
-            if number < len(self.fusions):
-                x = self.fusions[number](x, known)
-            x = block(x)
+        x = self.alone(heard).repeat_interleave(queries, dim=1)
+        for fusion, block in zip(self.fusions, self.blocks, strict=True):
+            x = block(fusion(x, known))
         hidden = torch.tanh(self.mask_hidden(self.norm(x)))
         return self.bands.to_bins(self.mask(hidden).float())
 

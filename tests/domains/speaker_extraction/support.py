@@ -30,7 +30,7 @@ SMALL_DATA = {
     "validation_items": 40,
     "test_items": 40,
 }
-SMALL_MODEL = {"window": 128, "width": 8, "hidden": 6, "depth": 1, "fusions": 1, "mask_hidden": 12}
+SMALL_MODEL = {"window": 128, "width": 8, "hidden": 6, "mixture_depth": 1, "depth": 1, "mask_hidden": 12}
 SMALL = tuple(f"data.{name}={value}" for name, value in SMALL_DATA.items()) + tuple(
     f"model.{name}={value}" for name, value in SMALL_MODEL.items()
 )

@@ -111,7 +111,7 @@ def test_bad_recordings_are_named(distsys: Call, trained: str, recordings: tuple
         ("data.min_sir_db=9", "min_sir_db 9.0 is above max_sir_db 3.0"),
         ("data.noise_share=0.5", "set data.noise"),
         ("data.include=[]", "data.include"),
-        ("model.fusions=5", "fusions 5 is above depth 3"),
+        ("model.depth=0", "model.depth"),
         ("model.window=101", "odd"),
         ("model.width=30", "model.width"),
         ("model.ta_reference=mix", "did you mean 'mixture'"),
