@@ -249,6 +249,8 @@ def _predict(options: argparse.Namespace) -> int:
     domain = get_domain(options.domain)
     asked = _request_parser(domain).parse_args(options.rest)
     request = _request(domain, vars(asked))
+    if asked.output and any(isinstance(item, Path) and item.resolve() == asked.output.resolve() for _, item in request):
+        raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
     answer = domain.predict(load_model(find_checkpoint(asked.checkpoint.absolute()), domain=domain).model, request)
     suffix, content = next(iter(answer.files.items()))
     if asked.output:

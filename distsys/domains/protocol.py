@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -91,17 +91,20 @@ class EvalSet:
         digest: hash of the items.
         reference: training items that a metric compares with (neighbours, say), or None.
         baselines: rows of metrics that need no model, by name; called only when a table is made.
+        manifest: a line of JSON for each item, saying what it is made of, where the tensors do not.
     """
 
     batches: Sequence[Batch]
     digest: str
     reference: Batch | None = None
     baselines: Callable[[], Mapping[str, Mapping[str, float]]] = field(default=dict)
+    manifest: Sequence[str] = ()
 
     def to(self, device: torch.device) -> EvalSet:
         """The same set with its tensors on ``device``."""
         reference = None if self.reference is None else to_device(self.reference, device)
-        return EvalSet([to_device(batch, device) for batch in self.batches], self.digest, reference, self.baselines)
+        batches = [to_device(batch, device) for batch in self.batches]
+        return replace(self, batches=batches, reference=reference)
 
 
 @dataclass(frozen=True)

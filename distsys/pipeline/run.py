@@ -110,10 +110,19 @@ def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
+        _keep_manifests(experiment, spool)
         for known in [experiment.folder, *_runs_in(experiment.folder)]:
             mirror.watch(known)
         with noted_end(spool):
             yield mirror
+
+
+def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
+    """What the frozen sets are made of, item by item, beside the config."""
+    bundle = cached_data(experiment.domain, RunSpec(experiment.config, "final"))
+    for name, frozen in {"validation": bundle.validation, "test": bundle.test}.items():
+        if frozen.manifest:
+            spool.artifact(f"{name}_items.jsonl").write_text("\n".join(frozen.manifest) + "\n", encoding="utf-8")
 
 
 def _runs_in(folder: Path) -> list[Path]:

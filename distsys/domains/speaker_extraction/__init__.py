@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from distsys.domains.protocol import Batch, DataBundle, EvalSet, Evaluation, MetricSpec, Prediction, TermSpec
-from distsys.domains.speaker_extraction.config import Config, Request
+from distsys.domains.speaker_extraction.config import LEVEL_BAND, Config, Request
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class SpeakerExtraction:
     constraints = (
         Constraint(
             "rms_ratio",
-            low=0.9,
-            high=1.1,
+            *LEVEL_BAND,
             fix="raise lambda_amp or lower lambda_ta_energy: the pull towards silence reaches present targets",
         ),
         Constraint(

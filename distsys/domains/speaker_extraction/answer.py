@@ -18,6 +18,8 @@ from distsys.shapes import Float
 
 _CHUNK_S, _OVERLAP_S = 16.0, 2.0
 """Longer recordings are worked on in pieces of this length that fade into each other."""
+_ENROLMENT_S = 60.0
+"""What follows in an enrolment is not listened to: every piece of the mixture attends to all of it."""
 
 
 def answer(model: Extractor, request: Request) -> Prediction:
@@ -27,8 +29,8 @@ def answer(model: Extractor, request: Request) -> Prediction:
         DataError: a recording is at fault, or shorter than one frame of the model.
     """
     mixture, rate_hz = read_audio(request.mixture, may_clip=True)
-    estimate = extract(model, _at_model_rate(model, mixture, rate_hz, request.mixture), _enrolment(model, request))
-    own_hz = model.config.data.sample_rate_hz
+    own_hz, enrolment = model.config.data.sample_rate_hz, _enrolment(model, request)
+    estimate = extract(model, _at_model_rate(model, mixture, rate_hz, request.mixture), enrolment)
     restored = resample(estimate.numpy(), source_hz=own_hz, target_hz=rate_hz)[: len(mixture)]
     restored = np.pad(restored, (0, len(mixture) - len(restored)))
     drop_db = float(energy_db(torch.from_numpy(mixture)) - energy_db(torch.from_numpy(restored)))
@@ -37,6 +39,7 @@ def answer(model: Extractor, request: Request) -> Prediction:
         "sample_rate_hz": rate_hz,
         "band_hz": min(own_hz, rate_hz) // 2,
         "level_drop_db": round(drop_db, 2),
+        "enrolment_used_s": round(len(enrolment) / own_hz, 3),
     }
     return Prediction(summary, {".wav": wav_bytes(restored, rate_hz=rate_hz)})
 
@@ -76,7 +79,7 @@ def _fade(length: int, overlap: int) -> Tensor:
 
 def _enrolment(model: Extractor, request: Request) -> Tensor:
     samples, rate_hz = read_audio(request.enrol)
-    return _at_model_rate(model, samples, rate_hz, request.enrol)
+    return _at_model_rate(model, samples[: round(_ENROLMENT_S * rate_hz)], rate_hz, request.enrol)
 
 
 def _at_model_rate(model: Extractor, samples: np.ndarray, rate_hz: int, path: Path) -> Tensor:

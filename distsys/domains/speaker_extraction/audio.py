@@ -28,7 +28,10 @@ def read_audio(path: Path, *, may_clip: bool = False) -> tuple[np.ndarray, int]:
     import soundfile
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file", expected="a recording (.wav or .flac)")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {what}", expected="a recording (.wav or .flac)")
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: a '{path.suffix}' file", expected=" or ".join(SUFFIXES))
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
@@ -50,7 +53,11 @@ def _problem(samples: np.ndarray, *, may_clip: bool) -> tuple[str, str, str] | N
         return "holds NaN or infinity", "finite samples", "write the file again from its source"
     rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     if rms < SILENCE_RMS:
-        return f"is silent (RMS {rms:.1e} of full scale)", f"an RMS above {SILENCE_RMS:g}", "remove the file"
+        return (
+            f"is silent (RMS {rms:.1e} of full scale)",
+            f"an RMS above {SILENCE_RMS:g}",
+            "remove or amplify it",
+        )
     if not may_clip and (share := clipped_share(samples[:, 0])) > _MAX_CLIPPED_SHARE:
         return f"{share:.1%} of its samples are clipped", f"at most {_MAX_CLIPPED_SHARE:.0%}", "record at a lower level"
     return None

@@ -8,6 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from distsys.config import DataPath, Section
 
+LEVEL_BAND = (0.9, 1.1)
+"""Of ``rms_ratio``, in which a model counts as healthy."""
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Speed = Annotated[float, Field(ge=0.5, le=2.0)]
 
@@ -40,7 +43,7 @@ class DataConfig(Section):
     max_interferers: Annotated[int, Field(ge=1, le=3)] = 1
     min_sir_db: float = -3.0
     max_sir_db: float = 3.0
-    """Level of the target against each interferer, uniform in dB."""
+    """Level of the first speaker against each other, uniform in dB; asked for the other, the sign turns."""
     noise_share: Share = 0.0
     """Training mixtures with noise."""
     min_snr_db: float = 5.0
@@ -52,13 +55,13 @@ class DataConfig(Section):
     """Every other speed than 1 makes a further training speaker of each."""
     ta_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.2
     """Queries whose speaker is not in the mixture, from ``ta_from`` on."""
-    ta_from: Share = 0.8
+    ta_from: Share = 0.2
     """Share of a run's budget before which every target is present."""
     synthetic_speakers: Annotated[int, Field(ge=12)] = 120
     synthetic_s: Annotated[float, Field(ge=4.0)] = 12.0
     """Speech of every synthetic speaker."""
-    validation_items: Annotated[int, Field(ge=20)] = 400
-    test_items: Annotated[int, Field(ge=20)] = 400
+    validation_items: Annotated[int, Field(ge=20, multiple_of=10)] = 400
+    test_items: Annotated[int, Field(ge=20, multiple_of=10)] = 400
     """Queries of the frozen sets, one in five of them for an absent speaker."""
 
     @model_validator(mode="after")
@@ -70,6 +73,9 @@ class DataConfig(Section):
         ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
+        longest_s = max(self.mixture_s, self.enrolment_s, self.test_mixture_s, self.test_enrolment_s)
+        if self.speakers is None and 0.5 * self.synthetic_s < longest_s:
+            raise ValueError(f"synthetic_s {self.synthetic_s:g} makes two utterances, each below {longest_s:g} s")
         if 1.0 not in self.speeds or len(set(self.speeds)) < len(self.speeds):
             raise ValueError(f"speeds {self.speeds} must hold 1 and nothing twice")
         if self.noise is None and (self.noise_share > 0.0 or self.enrolment_noise_share > 0.0):
@@ -110,6 +116,14 @@ class Config(Section):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        frame_s = self.model.window / self.data.sample_rate_hz
+        for name in ("mixture_s", "enrolment_s", "test_mixture_s", "test_enrolment_s"):
+            if getattr(self.data, name) < frame_s:
+                raise ValueError(f"data.{name} {getattr(self.data, name):g} is below one frame, {frame_s:g} s")
+        return self
 
 
 class Request(Section):

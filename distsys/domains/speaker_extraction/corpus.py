@@ -20,6 +20,8 @@ _LEAST_CROP_ENERGY = 0.16
 """Of a crop beside its utterance's mean: -8 dB, so that no crop is a pause."""
 
 _VALIDATION_SHARE, _TEST_SHARE = 0.06, 0.1
+_FINEST_SPEED = 1000
+"""Speeds are rounded to fractions with denominators up to this."""
 
 Voices = Mapping[str, Sequence[np.ndarray]]
 """Utterances [time] of each speaker, two or more."""
@@ -124,18 +126,18 @@ def with_speeds(voices: Voices, speeds: Iterable[float]) -> dict[str, list[np.nd
     for speed in speeds:
         if speed == 1.0:
             continue
-        ratio = Fraction(speed).limit_denominator(20)
+        ratio = Fraction(speed).limit_denominator(_FINEST_SPEED)
         for name, items in voices.items():
             changed = [resample(item, source_hz=ratio.numerator, target_hz=ratio.denominator) for item in items]
             result[f"{name} at {speed:g}"] = changed
     return result
 
 
-def split_speakers(names: Sequence[str], *, seed: int) -> tuple[list[str], list[str], list[str]]:
-    """Disjoint training, validation and test speakers; at least four each for the latter two."""
+def split_speakers(names: Sequence[str], *, least: int, seed: int) -> tuple[list[str], list[str], list[str]]:
+    """Disjoint training, validation and test speakers; at least ``least`` each for the latter two."""
     order = np.argsort(hashes(range(len(names)), seed=seed, num_lanes=1)[:, 0])
     shuffled = [names[number] for number in order]
-    validation, test = (max(4, round(share * len(names))) for share in (_VALIDATION_SHARE, _TEST_SHARE))
+    validation, test = (max(least, round(share * len(names))) for share in (_VALIDATION_SHARE, _TEST_SHARE))
     return (
         sorted(shuffled[validation + test :]),
         sorted(shuffled[:validation]),

@@ -15,7 +15,7 @@ from distsys.domains.speaker_extraction.baselines import baseline_rows
 from distsys.domains.speaker_extraction.config import Config, DataConfig
 from distsys.domains.speaker_extraction.corpus import Corpus, Voices, with_speeds
 from distsys.domains.speaker_extraction.evaluation import GROUPS
-from distsys.domains.speaker_extraction.material import Material, gather_material
+from distsys.domains.speaker_extraction.material import Material, Part, gather_material
 from distsys.domains.speaker_extraction.mixing import Mixer, MixtureSource, NoiseBank
 from distsys.domains.speaker_extraction.picks import NUM_QUERIES, Picker
 
@@ -33,15 +33,14 @@ class _Workshop:
 
     def training(self) -> tuple[MixtureSource, Corpus]:
         """Endless mixtures of the training speakers, at every speed."""
-        voices, noise = self.material.train, self.material.train_noise
-        picker, mixer = self._tools(self.data, voices, noise, part="train", frozen=False)
+        picker, mixer = self._tools(self.data, self.material.train, part="train", of="train")
         return MixtureSource(picker, mixer), mixer.corpus
 
-    def frozen(self, voices: Voices, noise: Voices, *, part: str, num_queries: int, noisy: bool = False) -> _Frozen:
-        """``num_queries`` of fixed mixtures of ``voices``; all with noise when ``noisy``."""
+    def frozen(self, voices: Voices, *, part: str, of: Part, num_queries: int, noisy: bool = False) -> _Frozen:
+        """``num_queries`` of fixed mixtures of ``voices`` in noise and rooms of one part; all noisy when ``noisy``."""
         share = 1.0 if noisy else self.data.noise_share
         data = self.data.model_copy(update={"noise_share": share})
-        picker, mixer = self._tools(data, voices, noise, part=part, frozen=True)
+        picker, mixer = self._tools(data, voices, part=part, of=of)
         picks = picker.draw(range(-(-num_queries // NUM_QUERIES)), progress=1.0)
         whole = mixer.render(picks)
         group = torch.full((len(whole["mixture"]),), GROUPS.index(part if part in GROUPS else ""))
@@ -52,12 +51,11 @@ class _Workshop:
         ]
         return _Frozen(batches, [json.dumps(row, sort_keys=True) for row in picks.rows(mixer.corpus)])
 
-    def _tools(
-        self, data: DataConfig, voices: Voices, noise: Voices, *, part: str, frozen: bool
-    ) -> tuple[Picker, Mixer]:
+    def _tools(self, data: DataConfig, voices: Voices, *, part: str, of: Part) -> tuple[Picker, Mixer]:
+        frozen, noise = of != "train", self.material.noise[of]
         spoken = (data.test_mixture_s, data.test_enrolment_s) if frozen else (data.mixture_s, data.enrolment_s)
         lengths = round(spoken[0] * data.sample_rate_hz), round(spoken[1] * data.sample_rate_hz)
-        rooms = self.material.rooms
+        rooms = None if self.material.rooms is None else self.material.rooms[of]
         lead = 0 if rooms is None else rooms.shape[1]
         spread = voices if frozen else with_speeds(voices, data.speeds)
         corpus = Corpus.of(spread, longest_crop=max(lengths), lead=lead)
@@ -86,23 +84,22 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     material = gather_material(data, seed=seed)
     make = _Workshop(data, material, seed)
     source, corpus = make.training()
-    validation = make.frozen(
-        material.validation, material.test_noise, part="validation", num_queries=data.validation_items
-    )
-    tests = [make.frozen(material.test, material.test_noise, part="test", num_queries=data.test_items)]
-    if material.holdout:
-        tests.append(make.frozen(material.holdout, material.test_noise, part="holdout", num_queries=data.test_items))
-    if material.test_noise:
-        tests.append(
-            make.frozen(material.test, material.test_noise, part="noisy", num_queries=data.test_items, noisy=True)
-        )
+    validation = make.frozen(material.validation, part="validation", of="validation", num_queries=data.validation_items)
+    groups = {"test": material.test, "holdout": material.holdout}
+    tests = [
+        make.frozen(voices, part=part, of="test", num_queries=data.test_items)
+        for part, voices in groups.items()
+        if voices
+    ]
+    if data.noise is not None:
+        tests.append(make.frozen(material.test, part="noisy", of="test", num_queries=data.test_items, noisy=True))
     return DataBundle(
         train=source,
         validation=_eval_set(data, [validation]),
         test=_eval_set(data, tests),
         ranges={
             "mixture": (-1.0, 1.0, "full scale"),
-            "sir": (data.min_sir_db, data.max_sir_db, "dB"),
+            "sir": (min(data.min_sir_db, -data.max_sir_db), max(data.max_sir_db, -data.min_sir_db), "dB"),
             "snr": (data.min_snr_db, data.max_snr_db, "dB"),
         },
         provenance={
@@ -116,8 +113,8 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
                 sum(len(item) for items in material.train.values() for item in items) / data.sample_rate_hz
             ),
             "sample_rate_hz": data.sample_rate_hz,
-            "noise_recordings": len(material.train_noise) + len(material.test_noise),
-            "rooms": 0 if material.rooms is None else len(material.rooms),
+            "noise_recordings": sum(len(items) for items in material.noise.values()),
+            "rooms": sum(len(items) for items in (material.rooms or {}).values()),
             "left_out": "; ".join(material.left_out) or "nothing",
             "licence": "Apache-2.0" if data.speakers is None else "that of the recordings",
         },
@@ -131,5 +128,8 @@ def _eval_set(data: DataConfig, frozen: Sequence[_Frozen]) -> EvalSet:
         for name in ("mixture", "enrolment", "asked"):
             content.update(batch[name].numpy().tobytes())
     return EvalSet(
-        batches, content.hexdigest()[:16], baselines=cache(partial(baseline_rows, data.sample_rate_hz, batches))
+        batches,
+        content.hexdigest()[:16],
+        baselines=cache(partial(baseline_rows, data.sample_rate_hz, batches)),
+        manifest=[line for item in frozen for line in item.manifest],
     )

@@ -10,6 +10,7 @@ import torch
 
 from distsys.domains.protocol import EvalSet
 from distsys.domains.speaker_extraction.baselines import as_it_is
+from distsys.domains.speaker_extraction.config import LEVEL_BAND
 from distsys.domains.speaker_extraction.evaluation import scores_by_group
 from distsys.domains.speaker_extraction.metrics import Scores
 from distsys.domains.speaker_extraction.model import Extractor
@@ -29,7 +30,7 @@ def make_figures(model: Extractor, data: EvalSet) -> Mapping[str, Figure]:
     scores = scores_by_group(data.batches, lambda batch: model(batch["mixture"], batch["enrolment"]))
     before = scores_by_group(data.batches, as_it_is)
     return {
-        "Spectrograms": _spectrograms(chosen_examples(model, data), model.config.data.sample_rate_hz),
+        "Spectrograms": _spectrograms(chosen_examples(model, data, scores[""]), model.config.data.sample_rate_hz),
         "Gain of every query": _gains(scores, before),
         "Levels": _levels(scores[""]),
     }
@@ -99,9 +100,9 @@ def _levels(scores: Scores) -> Figure:
     there = scores.present
     values_db = 20.0 * np.log10(np.maximum(_plain(scores.ratio[there]), 1e-3))
     ratio.hist(values_db, bins=40, color=_BLUE)
-    for edge in (0.9, 1.1):
+    for edge in LEVEL_BAND:
         ratio.axvline(20.0 * np.log10(edge), color=_RED, linewidth=0.8, linestyle="--")
-    _label(ratio, "estimate against target, present", "level, dB (dashed: the band of rms_ratio)", "queries")
+    _label(ratio, "estimate against target, present", "level, dB (dashed: rms_ratio of 0.9 and 1.1)", "queries")
     for shown, colour, name in ((there, _BLUE, "present"), (~there, _RED, "absent")):
         if bool(shown.any()):
             drop.hist(_plain(scores.drop[shown]), bins=30, color=colour, alpha=0.7, label=name)

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from distsys.domains.draws import hashes
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.corpus import Voices, split_speakers
-from distsys.domains.speaker_extraction.recordings import LEAST_SPEAKERS, Faults, read_noise, read_rooms, read_speakers
+from distsys.domains.speaker_extraction.recordings import Faults, read_noise, read_rooms, read_speakers
 from distsys.domains.speaker_extraction.synthetic import synthetic_voices
 from distsys.errors import DataError
 
-_NOISE_HELD_SHARE = 0.2
+Part = Literal["train", "validation", "test"]
+
+_HELD_SHARE = 0.1
+"""Of noises and of rooms, for validation and for testing each."""
+_LEAST_SPEAKERS = 4
+"""In every set, or more where mixtures hold more."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Everything mixtures are made of, already split."""
+    """Everything mixtures are made of, already split; noise and rooms are those of a part alone."""
 
     train: Voices
     validation: Voices
     test: Voices
     holdout: Voices
-    train_noise: Voices
-    test_noise: Voices
-    rooms: np.ndarray | None
+    noise: Mapping[Part, Voices]
+    rooms: Mapping[Part, np.ndarray] | None
     source: str
     left_out: tuple[str, ...]
 
@@ -45,32 +49,50 @@ def gather_material(data: DataConfig, *, seed: int) -> Material:
         voices: Voices = synthetic_voices(
             data.synthetic_speakers, seconds=data.synthetic_s, sample_rate_hz=data.sample_rate_hz, seed=seed
         )
-        source = "synthetic voices"
+        source, held = "synthetic voices", []
     else:
-        voices, source = read_speakers(data, faults), str(data.speakers)
+        speakers, source = read_speakers(data, faults), str(data.speakers)
+        voices, held = speakers.voices, [name for name in speakers.voices if name in speakers.held]
+    if data.on_fault == "refuse":
+        faults.require_none()
     noise, rooms = read_noise(data, faults), read_rooms(data, faults)
     if data.on_fault == "refuse":
         faults.require_none()
-    held = [name for name in voices if data.holdout is not None and fnmatch(name, data.holdout)]
-    if len(voices) - len(held) < LEAST_SPEAKERS:
-        raise DataError(
-            f"{source}: {len(voices) - len(held)} speakers besides data.holdout",
-            expected=f"at least {LEAST_SPEAKERS}: validation and test want speakers of their own",
-        )
-    train, validation, test = split_speakers([name for name in voices if name not in held], seed=seed)
-    order = [list(noise)[number] for number in np.argsort(hashes(range(len(noise)), seed=seed, num_lanes=1)[:, 0])]
-    kept = max(1, round(_NOISE_HELD_SHARE * len(noise))) if noise else 0
+    least = max(_LEAST_SPEAKERS, 2 + data.max_interferers)
+    _require_speakers(len(voices) - len(held), len(held), least, data, source, faults)
+    train, validation, test = split_speakers([name for name in voices if name not in held], least=least, seed=seed)
+    places = _parts(len(noise), seed)
     return Material(
         train=_only(voices, train),
         validation=_only(voices, validation),
         test=_only(voices, test),
         holdout=_only(voices, held),
-        train_noise=_only(noise, order[kept:]),
-        test_noise=_only(noise, order[:kept]),
-        rooms=rooms,
+        noise={part: _only(noise, [list(noise)[place] for place in places[part]]) for part in places},
+        rooms=None if rooms is None else {part: rooms[chosen] for part, chosen in _parts(len(rooms), seed).items()},
         source=source,
         left_out=tuple(line.splitlines()[0] for line in faults.lines),
     )
+
+
+def _require_speakers(others: int, held: int, least: int, data: DataConfig, source: str, faults: Faults) -> None:
+    reason = f"; {faults.told()}" if faults.lines else ""
+    if others < 3 * least:
+        raise DataError(
+            f"{source}: {others} speakers besides data.holdout{reason}",
+            expected=f"at least {3 * least}: {least} each for training, validation and test",
+        )
+    if data.holdout is not None and held < least:
+        raise DataError(
+            f"{source}: {held} speakers in data.holdout '{data.holdout}'{reason}",
+            expected=f"at least {least}: those of a mixture and an absent one are different",
+        )
+
+
+def _parts(count: int, seed: int) -> dict[Part, np.ndarray]:
+    """Which of ``count`` things belong to each part; nothing is shared."""
+    order = np.argsort(hashes(range(count), seed=seed, num_lanes=1)[:, 0])
+    kept = max(1, round(_HELD_SHARE * count)) if count else 0
+    return {"test": order[:kept], "validation": order[kept : 2 * kept], "train": order[2 * kept :]}
 
 
 def _only(voices: Voices, names: Sequence[str]) -> dict[str, Sequence[np.ndarray]]:

@@ -14,6 +14,9 @@ from distsys.domains.speaker_extraction.losses import energy_db, rms_ratio, si_s
 from distsys.shapes import Bool, Float
 
 _CLEARLY_BETTER_DB = 1.0
+_SILENT_DB = 30.0
+"""So far below the mixture an estimate counts as silent: one perfect silence must not make up for other answers."""
+_QUIET_DB = 10.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Scores:
         si_sdr, gained: SI-SDR of the estimate in dB, and how far it lies above the mixture's.
         wrong: whether the estimate is closer to another speaker.
         ratio: RMS over that of the target.
-        drop: energy of the mixture over that of the estimate, in dB.
+        drop: energy of the mixture over that of the estimate, in dB, at most 30.
     """
 
     present: Bool[Tensor, " queries"]
@@ -53,7 +56,7 @@ class Scores:
             si_sdr - si_sdr_db(mixture, target=target),
             _best_of_others(estimate, batch) > si_sdr,
             rms_ratio(estimate, target=target),
-            energy_db(mixture) - energy_db(estimate),
+            (energy_db(mixture) - energy_db(estimate)).clamp(max=_SILENT_DB),
         )
         return cls(*(item.flatten() for item in found))
 
@@ -75,6 +78,7 @@ class Scores:
         }
         if not bool(there.all()):
             found["ta_attenuation_db"] = float(self.drop[~there].double().mean())
+            found["ta_quiet_share"] = float((self.drop[~there] >= _QUIET_DB).double().mean())
             found["ta_specific_db"] = found["ta_attenuation_db"] - found["tp_level_drop_db"]
         return found
 

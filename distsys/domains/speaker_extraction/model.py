@@ -17,7 +17,10 @@ from distsys.domains.speaker_extraction.spectrum import Bands, Spectrum, band_wi
 from distsys.shapes import Complex, Float
 
 _HEADS = 4
-_KEY_SIZE = 16
+_KEY_SIZE = 8
+"""Of a head, in each band."""
+_SHARPNESS = 3.0
+"""Of attention to begin with: scores that are summed over bands with fresh weights hardly differ."""
 _START_GAIN = 0.6
 """Masks begin as this times the mixture: at once no worse than the mixture, and with a gradient to grow or shrink."""
 _SILENCE = 1e-8
@@ -34,7 +37,7 @@ class BandLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         bands, batch, frames, inputs = x.shape
         flat = torch.baddbmm(self.bias, x.reshape(bands, batch * frames, inputs), self.weight)
-        return torch.as_tensor(flat.view(bands, batch, frames, -1))
+        return flat.view(bands, batch, frames, -1)
 
 
 class DualPath(nn.Module):
@@ -52,33 +55,33 @@ class DualPath(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Tells the mixture what the enrolment sounds like: a scale and shift per band, and attention to its frames."""
+    """Tells the mixture what the enrolment sounds like: a scale and shift per band, and attention to its frames.
 
-    def __init__(self, width: int, num_bands: int) -> None:
+    All bands share the projections of attention and add up their scores: projections of whole frames, with weights
+    of their own for each band, learn who is who at half the pace.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.mixture_norm, self.enrolment_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query = nn.Linear(num_bands * width, _HEADS * _KEY_SIZE)
-        self.key = nn.Linear(num_bands * width, _HEADS * _KEY_SIZE)
+        self.query, self.key = nn.Linear(width, _HEADS * _KEY_SIZE), nn.Linear(width, _HEADS * _KEY_SIZE)
         self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.film = nn.Linear(width, 2 * width)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
     def forward(self, mixture: Tensor, enrolment: Tensor) -> Tensor:
-        scale, shift = self.film(enrolment.mean(dim=2, keepdim=True)).chunk(2, dim=-1)
+        scale, shift = self.film(enrolment.mean(dim=2, keepdim=True)).to(mixture.dtype).chunk(2, dim=-1)
         heard: Tensor = self.out(self._attended(mixture, enrolment))
-        return torch.as_tensor(torch.addcmul(shift, mixture, 1.0 + scale) + heard)
+        return torch.addcmul(shift, mixture, 1.0 + scale) + heard
 
     def _attended(self, mixture: Tensor, enrolment: Tensor) -> Tensor:
         bands, batch, frames, width = mixture.shape
         known = self.enrolment_norm(enrolment)
-        values = self.value(known).view(bands, batch, -1, _HEADS, width // _HEADS)
-        values = values.permute(1, 3, 2, 0, 4).flatten(3)  # [batch, heads, frames, bands * channels]
-        query = _heads(self.query(_frames(self.mixture_norm(mixture))))
-        key = _heads(self.key(_frames(known)))
-        weights = torch.softmax(query @ key.mT / math.sqrt(_KEY_SIZE), dim=-1)
-        found = (weights @ values).view(batch, _HEADS, frames, bands, width // _HEADS)
-        return torch.as_tensor(found.permute(3, 0, 2, 1, 4).reshape(bands, batch, frames, width))
+        query, key = _heads(self.query(self.mixture_norm(mixture))), _heads(self.key(known))
+        scores = _SHARPNESS / math.sqrt(query.shape[-1]) * (query @ key.mT)
+        found = torch.softmax(scores, dim=-1) @ _heads(self.value(known))
+        return found.view(batch, _HEADS, frames, bands, -1).permute(3, 0, 2, 1, 4).reshape(bands, batch, frames, width)
 
 
 class Extractor(nn.Module):
@@ -98,7 +101,7 @@ class Extractor(nn.Module):
         self.encode = BandLinear(number, 3 * size, settings.width, scale=used.rsqrt())
         self.shared = DualPath(settings)
         self.alone = nn.Sequential(*(DualPath(settings) for _ in range(settings.mixture_depth)))
-        self.fusions = nn.ModuleList(Fusion(settings.width, number) for _ in range(settings.depth))
+        self.fusions = nn.ModuleList(Fusion(settings.width) for _ in range(settings.depth))
         self.blocks = nn.ModuleList(DualPath(settings) for _ in range(settings.depth))
         self.norm = nn.LayerNorm(settings.width)
         self.mask_hidden = BandLinear(number, settings.width, settings.mask_hidden, scale=settings.width**-0.5)
@@ -122,7 +125,7 @@ class Extractor(nn.Module):
         masks = self._masks(spectrum / level, self.spectrum(enrolment.flatten(0, 1)), queries)
         estimate = masks * spectrum.repeat_interleave(queries, dim=0)
         samples: Tensor = self.spectrum.inverse(estimate, mixture.shape[-1])
-        return torch.as_tensor(samples.unflatten(0, (-1, queries)))
+        return samples.view(-1, queries, mixture.shape[-1])
 
     def level(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch 1 any"]:
         """What the features of a whole mixture are divided by: one number, or one a frame when causal."""
@@ -153,16 +156,12 @@ def level_of(spectrum: Complex[Tensor, "batch bins frames"], *, causal: bool) ->
     """RMS over bins and frames; over the frames so far when ``causal``."""
     power = spectrum.abs().square().mean(dim=1, keepdim=True)
     if not causal:
-        return torch.as_tensor(power.mean(dim=2, keepdim=True).sqrt().clamp(min=_SILENCE))
-    count = torch.arange(1, power.shape[2] + 1, device=power.device)
-    return torch.as_tensor((power.cumsum(dim=2) / count).sqrt().clamp(min=_SILENCE))
-
-
-def _frames(x: Tensor) -> Tensor:
-    """[bands, batch, frames, width] to [batch, frames, bands * width]."""
-    return x.permute(1, 2, 0, 3).flatten(2)
+        return power.mean(dim=2, keepdim=True).sqrt().clamp(min=_SILENCE)
+    frames_so_far = torch.ones_like(power).cumsum(dim=2)
+    return (power.cumsum(dim=2) / frames_so_far).sqrt().clamp(min=_SILENCE)
 
 
 def _heads(x: Tensor) -> Tensor:
-    """[batch, frames, heads * size] to [batch, heads, frames, size]."""
-    return torch.as_tensor(x.unflatten(-1, (_HEADS, _KEY_SIZE)).transpose(1, 2))
+    """[bands, batch, frames, heads * size] to [batch, heads, frames, bands * size]."""
+    bands, batch, frames, _ = x.shape
+    return x.view(bands, batch, frames, _HEADS, -1).permute(1, 3, 2, 0, 4).flatten(3)

@@ -17,11 +17,11 @@ from distsys.domains.speaker_extraction.corpus import two_parts
 from distsys.errors import DataError, did_you_mean
 
 _LEAST_S = 0.5
+_LEAST_NOISES, _LEAST_ROOMS = 3, 3
 _LEAST_SINGLE_S = 4.0
 """Of a speaker's only recording, which is cut in two."""
+_OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".ogg", ".opus", ".wma")
 _MOST_SHOWN = 20
-LEAST_SPEAKERS = 12
-"""Four to validate on, four to test on, and some to learn from."""
 
 
 @dataclass
@@ -41,36 +41,61 @@ class Faults:
 
     def require_none(self) -> None:
         """Raise DataError with every problem, if there is any."""
-        if not self.lines:
-            return
-        shown = "\n".join(f"- {line}" for line in self.lines[:_MOST_SHOWN])
+        if self.lines:
+            raise DataError(
+                f"{self.folder}: {self.told()}",
+                fix="mend them, or set data.on_fault to leave_out to go on without these recordings",
+            )
+
+    def told(self) -> str:
+        """How many problems there are, and each of them."""
+        shown = "".join(f"\n- {line}" for line in self.lines[:_MOST_SHOWN])
         more = f"\n- and {len(self.lines) - _MOST_SHOWN} more" if len(self.lines) > _MOST_SHOWN else ""
-        raise DataError(
-            f"{self.folder}: {len(self.lines)} faults\n{shown}{more}",
-            fix="mend them, or set data.on_fault to leave_out to go on without these recordings",
-        )
+        return f"{len(self.lines)} fault{'' if len(self.lines) == 1 else 's'}{shown}{more}"
 
 
 @dataclass(frozen=True)
 class _Recording:
     person: str
+    folder: str
     path: Path
     samples: np.ndarray
 
 
-def read_speakers(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]]:
-    """Utterances [time] of each person at the config's rate, two or more; folders of one person are joined.
+@dataclass(frozen=True)
+class Speakers:
+    """Who was read.
+
+    Args:
+        voices: utterances [time] of each person, two or more.
+        held: persons with a folder that ``data.holdout`` matches; all their folders are held with it.
+    """
+
+    voices: dict[str, list[np.ndarray]]
+    held: frozenset[str]
+
+
+def read_speakers(config: DataConfig, faults: Faults) -> Speakers:
+    """Every person at the config's rate; folders of one person are joined.
 
     What is at fault is left out and noted: files that are damaged, silent, clipped, of several channels, too short or
-    of too low a rate, speakers with too little speech, and recordings that stand there twice.
+    of too low a rate, speakers with too little speech, recordings that stand there twice, and speakers who share a
+    recording with another and may be the same person.
 
     Raises:
         DataError: a folder or the file of aliases is at fault.
     """
     folders = _speaker_folders(config)
     aliases = _read_aliases(config, [path.name for path in folders])
+    recordings = _recordings(folders, aliases, config.sample_rate_hz, faults)
+    held = {aliases.get(path.name, path.name) for path in folders if fnmatch(path.name, config.holdout or "")}
+    return Speakers(_with_enough(_without_repeats(recordings, faults), config, faults), frozenset(held))
+
+
+def _with_enough(recordings: Iterable[_Recording], config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]]:
+    """Two utterances or more of each person."""
     voices: dict[str, list[_Recording]] = {}
-    for item in _without_repeats(_recordings(folders, aliases, config.sample_rate_hz, faults), faults):
+    for item in recordings:
         voices.setdefault(item.person, []).append(item)
     enough = {}
     for person, items in voices.items():
@@ -87,29 +112,35 @@ def read_speakers(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarr
 
 def _recordings(folders: list[Path], aliases: Mapping[str, str], rate_hz: int, faults: Faults) -> Iterator[_Recording]:
     for folder in folders:
-        paths = _audio_files(folder)
+        paths = _audio_files(folder, faults)
         if not paths:
             faults.add(f"{folder}: no recordings", fix="remove the folder, or fill it with .wav or .flac files")
         for path in paths:
             samples = _read(path, rate_hz, faults)
             if samples is not None:
-                yield _Recording(aliases.get(folder.name, folder.name), path, samples)
+                yield _Recording(aliases.get(folder.name, folder.name), folder.name, path, samples)
 
 
-def _without_repeats(recordings: Iterable[_Recording], faults: Faults) -> Iterator[_Recording]:
-    """Each recording once: a second one would make an enrolment of its own target, or two speakers of one."""
+def _without_repeats(recordings: Iterable[_Recording], faults: Faults) -> list[_Recording]:
+    """Each recording once: a second one would make an enrolment of its own target.
+
+    Of two speakers who share one, the second is left out whole: they may be one person, half of whom would train.
+    """
     seen: dict[bytes, _Recording] = {}
+    doubtful: set[str] = set()
     for item in recordings:
         first = seen.setdefault(hashlib.sha256(item.samples.tobytes()).digest(), item)
         if first is item:
-            yield item
-        elif first.person == item.person:
+            continue
+        if first.person == item.person:
             faults.add(f"{item.path}: the same recording as {first.path}", fix="remove one of them")
         else:
+            doubtful.add(item.person)
             faults.add(
-                f"{item.path}: the same recording as {first.path}, under another speaker",
-                fix=f"if they are one person, say so in data.aliases: '{item.person}: {first.person}'",
+                f"{item.path}: the same recording as {first.path}, under another speaker ('{item.person}' is left out)",
+                fix=f"if they are one person, say so in data.aliases: '{item.folder}: {first.person}'",
             )
+    return [item for item in seen.values() if item.person not in doubtful]
 
 
 def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]]:
@@ -121,13 +152,14 @@ def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]
     if config.noise is None:
         return {}
     found = {}
-    for path in _audio_files(_require_folder(config.noise, "noise recordings")):
+    for path in _audio_files(_require_folder(config.noise, "noise recordings"), faults):
         samples = _read(path, config.sample_rate_hz, faults, may_clip=True)
         if samples is not None:
             found[str(path.relative_to(config.noise))] = [samples]
-    if len(found) < 2:
+    if len(found) < _LEAST_NOISES:
         raise DataError(
-            f"{config.noise}: {len(found)} noise recordings", expected="at least 2: one is kept for testing"
+            f"{config.noise}: {len(found)} noise recordings; {faults.told()}",
+            expected=f"at least {_LEAST_NOISES}: one is kept for validation and one for testing",
         )
     return found
 
@@ -141,12 +173,15 @@ def read_rooms(config: DataConfig, faults: Faults) -> np.ndarray | None:
     if config.rooms is None:
         return None
     found = []
-    for path in _audio_files(_require_folder(config.rooms, "room impulse responses")):
+    for path in _audio_files(_require_folder(config.rooms, "room impulse responses"), faults):
         samples = _read(path, config.sample_rate_hz, faults, least_s=0.0, may_clip=True)
         if samples is not None:
             found.append(samples[int(np.argmax(np.abs(samples))) :])
-    if not found:
-        raise DataError(f"{config.rooms}: no room impulse responses", expected=".wav or .flac files")
+    if len(found) < _LEAST_ROOMS:
+        raise DataError(
+            f"{config.rooms}: {len(found)} room impulse responses; {faults.told()}",
+            expected=f"at least {_LEAST_ROOMS} .wav or .flac files: some are kept for validation and testing",
+        )
     rooms = np.zeros((len(found), max(len(item) for item in found)), dtype=np.float32)
     for row, item in zip(rooms, found, strict=True):
         row[: len(item)] = item
@@ -203,18 +238,25 @@ def _read_aliases(config: DataConfig, folders: list[str]) -> Mapping[str, str]:
         ) from None
     if not isinstance(content, dict) or not all(isinstance(item, str) for pair in content.items() for item in pair):
         raise DataError(f"{config.aliases}: not a mapping of names", expected="lines such as 'spk_17: anna'")
-    for name in content:
+    for name, person in content.items():
         if name not in folders:
             raise DataError(f"{config.aliases}: no speaker folder '{name}'", fix=did_you_mean(name, folders))
+        if content.get(person, person) != person:
+            raise DataError(
+                f"{config.aliases}: '{name}: {person}', and '{person}: {content[person]}'",
+                expected="one name for a person",
+                fix=f"'{name}: {content[person]}'",
+            )
     return content
 
 
-def _audio_files(folder: Path) -> list[Path]:
-    return sorted(_walk(folder))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _audio_files(folder: Path, faults: Faults) -> list[Path]:
+    """Recordings below ``folder``; other kinds of audio are noted."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        if path.suffix.lower() in _OTHER_SUFFIXES:
+            faults.add(f"{path}: a {path.suffix} file", fix="write it as .wav or .flac, or remove it")
+    return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
 def _require_folder(path: Path, what: str) -> Path:

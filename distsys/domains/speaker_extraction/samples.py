@@ -11,7 +11,7 @@ import torch
 from distsys.domains.protocol import Batch, EvalSet
 from distsys.domains.speaker_extraction.audio import wav_bytes
 from distsys.domains.speaker_extraction.evaluation import scores_by_group
-from distsys.domains.speaker_extraction.metrics import target_of
+from distsys.domains.speaker_extraction.metrics import Scores, target_of
 from distsys.domains.speaker_extraction.model import Extractor
 
 
@@ -30,10 +30,13 @@ class Example:
         return {name: getattr(self, name) for name in ("mixture", "enrolment", "target", "estimate")}
 
 
-def chosen_examples(model: Extractor, data: EvalSet) -> list[Example]:
-    """The queries of median and of least gain, and the absent one that is loudest, all of the main group."""
-    main = [batch for batch in data.batches if int(batch["group"][0]) == 0]
-    scores = scores_by_group(main, lambda batch: model(batch["mixture"], batch["enrolment"]))[""]
+def chosen_examples(model: Extractor, data: EvalSet, scores: Scores) -> list[Example]:
+    """The queries of median and of least gain, and the absent one that is loudest, all of the main group.
+
+    Args:
+        scores: of ``model`` on the main group.
+    """
+    main = main_batches(data)
     there = scores.present.nonzero()[:, 0]
     order = there[scores.gained[there].argsort()]
     picked = {"median": int(order[len(order) // 2]), "worst": int(order[0])}
@@ -46,11 +49,17 @@ def chosen_examples(model: Extractor, data: EvalSet) -> list[Example]:
 def make_samples(model: Extractor, data: EvalSet) -> Mapping[str, bytes]:
     """The chosen examples as .wav files by name."""
     rate_hz = model.config.data.sample_rate_hz
+    scores = scores_by_group(main_batches(data), lambda batch: model(batch["mixture"], batch["enrolment"]))[""]
     return {
         f"{example.label.replace(' ', '_')}_{name}.wav": wav_bytes(samples, rate_hz=rate_hz)
-        for example in chosen_examples(model, data)
+        for example in chosen_examples(model, data, scores)
         for name, samples in example.sounds().items()
     }
+
+
+def main_batches(data: EvalSet) -> list[Batch]:
+    """Those of the main group."""
+    return [batch for batch in data.batches if int(batch["group"][0]) == 0]
 
 
 def _example(model: Extractor, batches: list[Batch], label: str, number: int) -> Example:

@@ -77,7 +77,7 @@ class Bands(nn.Module):
         compressed = spectrum * magnitude.pow(_COMPRESSION - 1.0)
         parts = _GAIN * torch.stack((compressed.real, compressed.imag, magnitude.pow(_COMPRESSION)), dim=-1)
         parts = nn.functional.pad(parts.transpose(1, 2), (0, 0, 0, 1))
-        return torch.as_tensor(parts[:, :, self.gather].flatten(3).permute(2, 0, 1, 3))
+        return parts[:, :, self.gather].flatten(3).permute(2, 0, 1, 3)
 
     def to_bins(self, masks: Float[Tensor, "bands batch frames two_size"]) -> Complex[Tensor, "batch bins frames"]:
         """Complex values, one a bin, from those of the bands."""

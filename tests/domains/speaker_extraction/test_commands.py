@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,11 @@ def test_a_trained_model_is_evaluated_asked_and_exported(
         "sample_rate_hz": 16000,
         "band_hz": 4000,
         "level_drop_db": pytest.approx(-20.0 * np.log10(level), abs=0.02),
+        "enrolment_used_s": 2.0,
     }
+    code, _, err = distsys(*ask, str(enrolment), "-o", str(mixture))
+    assert code == 2
+    assert "mix.wav: is a file that is asked about" in err
     code, _, err = distsys(*ask, str(enrolment))
     assert code == 2
     assert "-o FILE.wav" in err
@@ -96,6 +101,8 @@ def test_bad_recordings_are_named(distsys: Call, trained: str, recordings: tuple
         (mixture, stereo, "stereo.wav: 2 channels"),
         (silent, enrolment, "silent.wav: is silent"),
         (tmp_path / "none.wav", enrolment, "none.wav: no such file"),
+        (tmp_path, enrolment, f"{tmp_path}: a folder"),
+        (shutil.copy(mixture, tmp_path / "mix.mp3"), enrolment, "a '.mp3' file"),
     ):
         code, _, err = distsys(
             "predict", "speaker_extraction", "--checkpoint", trained, str(mix), "--enrol", str(enrol), "--json"
@@ -112,6 +119,9 @@ def test_bad_recordings_are_named(distsys: Call, trained: str, recordings: tuple
         ("data.noise_share=0.5", "set data.noise"),
         ("data.include=[]", "data.include"),
         ("model.depth=0", "model.depth"),
+        ("data.mixture_s=1e-5", "data.mixture_s 1e-05 is below one frame, 0.064 s"),
+        ("data.synthetic_s=5", "synthetic_s 5 makes two utterances, each below 3 s"),
+        ("data.test_items=25", "data.test_items"),
         ("model.window=101", "odd"),
         ("model.width=30", "model.width"),
         ("model.ta_reference=mix", "did you mean 'mixture'"),

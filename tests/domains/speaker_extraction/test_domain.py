@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -88,10 +89,25 @@ def test_metrics_of_a_perfect_answer_and_of_half_of_it() -> None:
         assert found["rms_ratio"] == pytest.approx(gain, rel=1e-4)
         assert found["share_above_1db"] == 1.0
         assert found["share_below_0db"] == 0.0
-        assert found["ta_attenuation_db"] > 60.0
+        assert found["ta_attenuation_db"] == 30.0
+        assert found["ta_quiet_share"] == 1.0
 
 
-def oracle(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def test_one_perfect_silence_does_not_make_up_for_other_answers() -> None:
+    bundle = build_data(small_config(), seed=0)
+    turn = iter(range(1000))
+
+    def silent_at_times(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        absent = (batch["asked"] < 0)[..., None]
+        silenced = torch.tensor([[next(turn) % 4 == 1] * 2 for _ in batch["asked"]])[..., None]
+        return torch.where(absent & silenced, 0.0, as_it_is(batch)) + oracle(batch) * ~absent
+
+    found = scores_by_group(bundle.test.batches, silent_at_times)[""].summary()
+    assert 0.0 < found["ta_quiet_share"] < 0.5
+    assert found["ta_attenuation_db"] == pytest.approx(30.0 * found["ta_quiet_share"])
+
+
+def oracle(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     sources, asked = batch["sources"], batch["asked"]
     picked = torch.stack([source[index.clamp(min=0)] for source, index in zip(sources, asked, strict=True)])
     return picked * (asked >= 0)[..., None]
@@ -103,7 +119,8 @@ def test_samples_are_the_median_the_worst_and_an_absent_speaker() -> None:
     torch.manual_seed(0)
     model = Extractor(config).eval()
     with torch.no_grad():
-        examples = {item.label: item for item in chosen_examples(model, bundle.test)}
+        scores = scores_by_group(bundle.test.batches, lambda batch: model(batch["mixture"], batch["enrolment"]))[""]
+        examples = {item.label: item for item in chosen_examples(model, bundle.test, scores)}
         files = make_samples(model, bundle.test)
     assert list(examples) == ["median", "worst", "loudest absent"]
     assert not examples["loudest absent"].target.any()

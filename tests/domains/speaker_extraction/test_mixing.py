@@ -12,6 +12,7 @@ import torch
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.corpus import Corpus, crop_grid, split_speakers, two_parts, with_speeds
 from distsys.domains.speaker_extraction.data import build_data
+from distsys.domains.speaker_extraction.material import gather_material
 from distsys.domains.speaker_extraction.metrics import target_of
 from distsys.domains.speaker_extraction.mixing import Mixer, MixtureSource, NoiseBank, reverberant, rms
 from distsys.domains.speaker_extraction.picks import ABSENT, Picker, Picks
@@ -173,6 +174,7 @@ def test_speeds_are_further_speakers_with_another_pitch() -> None:
     tone = np.sin(2.0 * np.pi * 200.0 * np.arange(8000) / RATE_HZ).astype(np.float32)
     changed = with_speeds({"a": [tone, tone]}, [0.9, 1.0, 1.1])
     assert list(changed) == ["a", "a at 0.9", "a at 1.1"]
+    assert len(with_speeds({"a": [tone]}, [1.0, 1.02])["a at 1.02"][0]) == pytest.approx(8000 / 1.02, abs=1)
     for name, speed in (("a at 0.9", 0.9), ("a at 1.1", 1.1)):
         item = changed[name][0]
         assert len(item) == pytest.approx(8000 / speed, abs=1)
@@ -181,10 +183,26 @@ def test_speeds_are_further_speakers_with_another_pitch() -> None:
 
 
 def test_sets_share_no_speaker() -> None:
-    train, validation, test = split_speakers([f"s{number}" for number in range(100)], seed=0)
+    names = [f"s{number}" for number in range(100)]
+    train, validation, test = split_speakers(names, least=4, seed=0)
     assert len({*train, *validation, *test}) == 100 == len(train) + len(validation) + len(test)
     assert (len(validation), len(test)) == (6, 10)
-    assert split_speakers([f"s{number}" for number in range(100)], seed=1)[2] != test
+    assert split_speakers(names, least=4, seed=1)[2] != test
+    assert [len(part) for part in split_speakers(names[:15], least=5, seed=0)] == [5, 5, 5]
+
+
+def test_material_of_one_part_is_in_no_other(tmp_path: Path) -> None:
+    noise, rooms = (write_noise(tmp_path / name, count=20) for name in ("noise", "rooms"))
+    material = gather_material(small_config(noise=str(noise), rooms=str(rooms)).data, seed=0)
+    assert material.rooms is not None
+    for parts in (
+        (material.train, material.validation, material.test),
+        tuple(material.noise.values()),
+        tuple({room.tobytes(): 1 for room in rooms} for rooms in material.rooms.values()),
+    ):
+        names = [name for part in parts for name in part]
+        assert len(set(names)) == len(names)
+        assert all(len(part) >= 2 for part in parts)
 
 
 def test_frozen_sets_ask_for_an_absent_speaker_in_one_query_of_five() -> None:
@@ -202,6 +220,8 @@ def test_a_set_has_a_manifest_of_plain_values() -> None:
     assert rows[0]["speakers"] != rows[1]["speakers"]
     assert rows[1]["asked"] == [0, ABSENT]
     assert rows[1]["wanted"][1] not in rows[1]["speakers"]  # type: ignore[index, operator]
+    bundle = build_data(small_config(), seed=0)
+    assert [len(item.manifest) for item in (bundle.validation, bundle.test)] == [20, 20]
 
 
 def test_workers_draw_different_items() -> None:

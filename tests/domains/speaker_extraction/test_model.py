@@ -13,7 +13,7 @@ from distsys.domains.speaker_extraction import answer as answer_module
 from distsys.domains.speaker_extraction.answer import extract
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
 from distsys.domains.speaker_extraction.export import export
-from distsys.domains.speaker_extraction.model import Extractor
+from distsys.domains.speaker_extraction.model import Extractor, level_of
 from distsys.domains.speaker_extraction.scan import GatedScan, _Mix, scan
 from distsys.domains.speaker_extraction.spectrum import Bands, Spectrum, band_widths
 from distsys.errors import RunFailed
@@ -107,8 +107,9 @@ def test_estimate_scales_with_the_mixture_and_not_with_the_enrolment(scale: floa
     assert torch.allclose(other, before, rtol=1e-3, atol=1e-5)
 
 
-def test_queries_of_one_mixture_do_not_mix() -> None:
-    made, mixture, enrolment = model(), sound(2, 3000), sound(2, 2, 2000, seed=1)
+@pytest.mark.parametrize("causal", [True, False])
+def test_queries_of_one_mixture_do_not_mix(causal: bool) -> None:
+    made, mixture, enrolment = model(causal=causal), sound(2, 3000), sound(2, 2, 2000, seed=1)
     with torch.no_grad():
         both, alone = made(mixture, enrolment), made(mixture[1:], enrolment[1:, 1:])
     assert torch.allclose(both[1, 1], alone[0, 0], atol=1e-6)
@@ -116,26 +117,34 @@ def test_queries_of_one_mixture_do_not_mix() -> None:
 
 
 def test_equal_lengths_take_the_same_way_as_different_ones() -> None:
-    made, mixture, enrolment = model(), sound(1, 2048), sound(1, 1, 2048, seed=1)
+    """One pass over mixture and enrolments together is what two passes are."""
+    made, mixture, enrolment = model(), sound(2, 2048), sound(2, 2, 2048, seed=1)
+    passes: list[int] = []
+    made.shared.register_forward_hook(lambda module, inputs, output: passes.append(inputs[0].shape[1]))
     with torch.no_grad():
         together = made(mixture, enrolment)
-        spectra = made.spectrum(mixture), made.spectrum(enrolment[0])
-        level = made.level(mixture)
+        spectra = made.spectrum(mixture), made.spectrum(enrolment.flatten(0, 1))
         heard, known = (
-            made.shared(made.encode(made.bands.features(item / one)))
-            for item, one in zip(spectra, (level, made.level(enrolment[0])), strict=True)
+            made.shared(made.encode(made.bands.features(item / level_of(item, causal=False)))) for item in spectra
         )
-        both = made.shared(
-            torch.cat(
-                [
-                    made.encode(made.bands.features(item / one))
-                    for item, one in zip(spectra, (level, made.level(enrolment[0])), strict=True)
-                ],
-                dim=1,
-            )
-        )
-    assert torch.allclose(both, torch.cat((heard, known), dim=1), atol=1e-5)
-    assert torch.isfinite(together).all()
+        x = made.alone(heard).repeat_interleave(2, dim=1)
+        for fusion, block in zip(made.fusions, made.blocks, strict=True):
+            x = block(fusion(x, known))
+        masks = made.bands.to_bins(made.mask(torch.tanh(made.mask_hidden(made.norm(x)))))
+        apart = made.spectrum.inverse(masks * spectra[0].repeat_interleave(2, dim=0), 2048).view(2, 2, -1)
+    assert passes == [6, 2, 4]
+    assert torch.allclose(together, apart, atol=1e-5)
+
+
+def test_half_precision_trains_and_stays_near() -> None:
+    mixture, enrolment = sound(2, 3000), sound(2, 2, 2000, seed=1)
+    made = model()
+    whole = made(mixture, enrolment)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = made(mixture, enrolment)
+    half.float().square().mean().backward()
+    assert float((half - whole).detach().norm() / whole.detach().norm()) < 0.05
+    assert all(item.grad is not None and bool(torch.isfinite(item.grad).all()) for item in made.parameters())
 
 
 def test_a_causal_model_does_not_look_ahead() -> None:
@@ -169,6 +178,7 @@ def test_a_long_recording_is_worked_on_in_pieces_that_fit_together(
 def test_an_exported_program_gives_the_models_output_at_any_length(causal: bool) -> None:
     made = model(causal=causal)
     loaded = torch.jit.load(io.BytesIO(export(made)[".pt"]))
+    assert "Device = prim::Constant" not in str(loaded.inlined_graph)  # it would stay where it was traced
     for seconds in (0.3, 1.7):
         inputs = sound(1, int(8000 * seconds)), sound(1, 3, 5000, seed=1)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Folders as people have them: every fault is named with its file, and nothing is trained on zeros."""
+"""Folders as people have them: every fault is named with its file, and no part is trained and tested on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import soundfile
 
 from distsys.domains.speaker_extraction.audio import clipped_share, read_audio
 from distsys.domains.speaker_extraction.data import build_data
+from distsys.domains.speaker_extraction.recordings import Faults, read_speakers
 from distsys.errors import DataError
 from tests.domains.speaker_extraction.support import RATE_HZ, small_config, write_noise, write_speakers
 
@@ -65,6 +66,7 @@ FAULTS = {
     "nan": (lambda path: write(path, np.full(8000, np.nan)), "NaN or infinity"),
     "clipped": (lambda path: write(path, np.clip(20.0 * noise(8000), -1.0, 1.0)), "clipped"),
     "short": (lambda path: write(path, noise(1000)), "lasts 0.12 s"),
+    "mp3": (lambda path: path.with_suffix(".mp3").write_bytes(b"ID3"), "a .mp3 file"),
     "low rate": (lambda path: write(path, noise(4000), 4000), "4000 Hz beside data.sample_rate_hz 8000"),
 }
 
@@ -75,7 +77,8 @@ def test_a_faulty_file_is_named(name: str, folder: Path) -> None:
     path = folder / "voice_0003" / "9.wav"
     make(path)
     text = refused(folder)
-    assert str(path) in text
+    assert str(path.with_suffix("")) in text
+    assert "1 fault\n" in text
     assert message in text
     assert "leave_out" in text
 
@@ -94,7 +97,11 @@ def test_all_faults_are_named_at_once_and_can_be_left_out(folder: Path) -> None:
 
 def test_a_higher_rate_is_resampled(folder: Path) -> None:
     path = write(folder / "voice_0003" / "9.wav", noise(32000), 32000)
-    assert "faults" not in str(build_data(small_config(speakers=str(folder)), seed=0).provenance)
+    data = small_config(speakers=str(folder)).data
+    faults = Faults(folder)
+    utterances = read_speakers(data, faults).voices["voice_0003"]
+    assert not faults.lines
+    assert len(utterances[-1]) == 8000
     assert read_audio(path)[1] == 32000
 
 
@@ -126,9 +133,44 @@ def test_a_recording_that_stands_there_twice_is_named(folder: Path) -> None:
     assert "copy.wav: the same recording as" in refused(folder)
 
 
+def test_who_shares_a_recording_is_left_out_whole(folder: Path) -> None:
+    """Half of a person would train and half would test otherwise."""
+    shutil.copytree(folder / "voice_0001", folder / "voice_0001_again")
+    write(folder / "voice_0001_again" / "more.wav", noise(12000))
+    faults = Faults(folder)
+    voices = read_speakers(small_config(speakers=str(folder)).data, faults).voices
+    assert "voice_0001" in voices
+    assert "voice_0001_again" not in voices
+    assert "'voice_0001_again' is left out" in faults.lines[0]
+
+
+def test_a_person_with_a_folder_in_the_holdout_is_held_whole(folder: Path) -> None:
+    aliases = folder.parent / "aliases.yaml"
+    aliases.write_text("voice_0001: anna\nvoice_0010: anna\n")
+    data = small_config(speakers=str(folder), holdout="voice_001?", aliases=str(aliases)).data
+    assert read_speakers(data, Faults(folder)).held == {"anna", "voice_0011", "voice_0012", "voice_0013"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"max_interferers": 3}, "14 speakers besides data.holdout"),
+        ({"holdout": "voice_0001"}, "1 speakers in data.holdout 'voice_0001'"),
+    ],
+)
+def test_sets_too_small_for_their_mixtures_are_refused(data: dict[str, object], message: str, folder: Path) -> None:
+    for number in range(2):
+        write(folder / f"extra_{number}" / "0.wav", noise(40000, seed=number))
+    if "max_interferers" in data:
+        shutil.rmtree(folder / "extra_0")
+        shutil.rmtree(folder / "extra_1")
+    assert message in refused(folder, **data)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("voice_0001: voice_0002\nvoice_0002: bob\n", "one name for a person"),
         ("voice_1: voice_0001\n", "did you mean 'voice_"),
         ("- a\n- b\n", "not a mapping"),
         ("a: [\n", "cannot be read"),
@@ -171,13 +213,17 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_noises_are_named(folder: Path) -> None:
-    assert "1 noise recordings" in refused(folder, noise=str(write_noise(folder.parent / "noise", count=1)))
+    place = write_noise(folder.parent / "noise", count=1)
+    assert "1 noise recordings; 0 faults" in refused(folder, noise=str(place))
+    write(place / "wide.wav", noise(16000).reshape(8000, 2))
+    assert "wide.wav: 2 channels" in refused(folder, noise=str(place), on_fault="leave_out")
 
 
 def test_rooms_begin_with_the_direct_sound(folder: Path) -> None:
     response = np.zeros(400)
     response[100], response[300] = 0.9, 0.3
-    write(folder.parent / "rooms" / "a.wav", response)
+    for name in ("a", "b", "c"):
+        write(folder.parent / "rooms" / f"{name}.wav", response)
     bundle = build_data(small_config(speakers=str(folder), rooms=str(folder.parent / "rooms")), seed=0)
     rooms = bundle.train.mixer.rooms  # type: ignore[attr-defined]
     assert rooms.shape == (1, 300)
