@@ -22,7 +22,7 @@ from distsys.domains.speaker_extraction.config import Config
 from distsys.domains.speaker_extraction.model import Extractor
 from distsys.domains.speaker_extraction.scan import GatedScan
 
-BATCH = 8
+BATCH = 4
 MIXED = 64
 ROUNDS = 9
 

@@ -119,10 +119,8 @@ def _final_section(page: Page, found: Assessment) -> None:
         [[name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()],
     )
     shown = set(shared_metrics(found))
-    page.table(
-        ["other metrics", "value"],
-        [[name, value] for name, value in sorted(found.metrics.items()) if name not in shown],
-    )
+    if others := [[name, value] for name, value in sorted(found.metrics.items()) if name not in shown]:
+        page.table(["other metrics", "value"], others)
 
 
 def _training_section(page: Page, experiment: Experiment, final: Outcome) -> None:

@@ -49,7 +49,7 @@ class _Workshop:
             {name: values[start : start + _FROZEN_BATCH] for name, values in {**whole, "group": group}.items()}
             for start in range(0, size, _FROZEN_BATCH)
         ]
-        return _Frozen(batches, [json.dumps(row, sort_keys=True) for row in picks.rows(mixer.corpus)])
+        return _Frozen(batches, [json.dumps(row, sort_keys=True, allow_nan=False) for row in picks.rows(mixer.corpus)])
 
     def _tools(self, data: DataConfig, voices: Voices, *, part: str, of: Part) -> tuple[Picker, Mixer]:
         frozen, noise = of != "train", self.material.noise[of]

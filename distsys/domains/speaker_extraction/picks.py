@@ -50,10 +50,14 @@ class Picks:
     enrol_snr_db: np.ndarray
 
     def rows(self, corpus: Corpus) -> Iterator[dict[str, object]]:
-        """The manifest: who speaks, who is asked for, and every number above, as plain values."""
+        """The manifest: who speaks, who is asked for, and every number above, as plain values; null for no noise."""
         owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        finite = {name: np.where(np.isinf(values), None, values) for name, values in columns.items()}
         for number in range(len(self.utterance)):
-            plain = {item.name: getattr(self, item.name)[number].tolist() for item in fields(self)}
+            plain = {
+                name: values[number].tolist() if values.ndim > 1 else values[number] for name, values in finite.items()
+            }
             speaking = [corpus.names[owner[item]] for item in self.utterance[number]]
             wanted = [corpus.names[owner[item]] for item in self.enrol_utterance[number]]
             yield {"speakers": speaking, "wanted": wanted, **plain}
