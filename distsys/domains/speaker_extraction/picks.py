@@ -52,8 +52,8 @@ class Picks:
     def rows(self, corpus: Corpus) -> Iterator[dict[str, object]]:
         """The manifest: who speaks, who is asked for, and every number above, as plain values; null for no noise."""
         owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
-        columns = {item.name: getattr(self, item.name) for item in fields(self)}
-        finite = {name: np.where(np.isinf(values), None, values) for name, values in columns.items()}
+        columns: dict[str, np.ndarray] = {item.name: getattr(self, item.name) for item in fields(self)}
+        finite = {name: np.asarray(np.where(np.isinf(values), None, values)) for name, values in columns.items()}
         for number in range(len(self.utterance)):
             plain = {
                 name: values[number].tolist() if values.ndim > 1 else values[number] for name, values in finite.items()
