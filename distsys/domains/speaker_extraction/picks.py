@@ -53,7 +53,9 @@ class Picks:
         """The manifest: who speaks, who is asked for, and every number above, as plain values; null for no noise."""
         owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
         columns: dict[str, np.ndarray] = {item.name: getattr(self, item.name) for item in fields(self)}
-        finite = {name: np.asarray(np.where(np.isinf(values), None, values)) for name, values in columns.items()}
+        finite = {name: values.astype(object) for name, values in columns.items()}
+        for name, values in columns.items():
+            finite[name][np.isinf(values)] = None
         for number in range(len(self.utterance)):
             plain = {
                 name: values[number].tolist() if values.ndim > 1 else values[number] for name, values in finite.items()
