@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 
 from distsys.domains.draws import hashes
+from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.corpus import Voices, split_speakers
-from distsys.domains.speaker_extraction.recordings import Faults, read_noise, read_rooms, read_speakers
+from distsys.domains.speaker_extraction.recordings import read_noise, read_rooms, read_speakers
 from distsys.domains.speaker_extraction.synthetic import synthetic_voices
 from distsys.errors import DataError
 

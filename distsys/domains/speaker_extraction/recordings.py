@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.audio import SUFFIXES, read_audio, resample
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.corpus import two_parts
@@ -21,37 +22,6 @@ _LEAST_NOISES, _LEAST_ROOMS = 3, 3
 _LEAST_SINGLE_S = 4.0
 """Of a speaker's only recording, which is cut in two."""
 _OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".ogg", ".opus", ".wma")
-_MOST_SHOWN = 20
-
-
-@dataclass
-class Faults:
-    """Problems met in a folder, one text each; whoever asked decides whether they end the run."""
-
-    folder: Path
-    lines: list[str] = field(default_factory=list)
-
-    def note(self, error: DataError) -> None:
-        """Keep ``error`` for later."""
-        self.lines.append(str(error))
-
-    def add(self, found: str, *, fix: str) -> None:
-        """Keep a problem for later."""
-        self.note(DataError(found, fix=fix))
-
-    def require_none(self) -> None:
-        """Raise DataError with every problem, if there is any."""
-        if self.lines:
-            raise DataError(
-                f"{self.folder}: {self.told()}",
-                fix="mend them, or set data.on_fault to leave_out to go on without these recordings",
-            )
-
-    def told(self) -> str:
-        """How many problems there are, and each of them."""
-        shown = "".join(f"\n- {line}" for line in self.lines[:_MOST_SHOWN])
-        more = f"\n- and {len(self.lines) - _MOST_SHOWN} more" if len(self.lines) > _MOST_SHOWN else ""
-        return f"{len(self.lines)} fault{'' if len(self.lines) == 1 else 's'}{shown}{more}"
 
 
 @dataclass(frozen=True)

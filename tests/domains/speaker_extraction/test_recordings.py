@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.audio import clipped_share, read_audio
 from distsys.domains.speaker_extraction.data import build_data
-from distsys.domains.speaker_extraction.recordings import Faults, read_speakers
+from distsys.domains.speaker_extraction.recordings import read_speakers
 from distsys.errors import DataError
 from tests.domains.speaker_extraction.support import RATE_HZ, small_config, write_noise, write_speakers
 
