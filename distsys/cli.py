@@ -9,10 +9,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from distsys import __version__
 from distsys.errors import DistsysError, UsageError
+from distsys.options import (
+    Parser,
+    check_option,
+    data_options,
+    experiment_options,
+    export_options,
+    local_option,
+    place_argument,
+    predict_options,
+    read_request,
+    request_parser,
+    training_options,
+    ui_options,
+)
 
 if TYPE_CHECKING:
     from distsys.pipeline.experiment import Experiment
@@ -22,13 +36,6 @@ if TYPE_CHECKING:
 _EXIT_CODES = (
     "exit codes: 0 done, 1 failed run, 2 bad usage or config, 3 stopped by a health check, 130/143 interrupted"
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose complaints look like every other error here."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, fix=f"see '{self.prog} --help'")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,31 +59,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="distsys",
         description="Search hyper-parameters and train signal models; refuse sick ones.",
         epilog=_EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"distsys {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    _add(commands, "run", _run, "search, handoff, final training, evaluation, report", _training_options)
-    _add(commands, "search", _search, "the search phase alone", _experiment_options)
-    _add(commands, "final", _final, "handoff and final training after a search", _training_options)
-    _add(commands, "train", _train, "train one configuration, without a search", _training_options, _local_option)
-    _add(commands, "evaluate", _evaluate, "a finished training on its test set", _place_argument)
-    predict = _add(commands, "predict", _predict, "ask a trained model", _predict_options)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
+    _add(commands, "run", _run, "search, handoff, final training, evaluation, report", training_options)
+    _add(commands, "search", _search, "the search phase alone", experiment_options)
+    _add(commands, "final", _final, "handoff and final training after a search", training_options)
+    _add(commands, "train", _train, "train one configuration, without a search", training_options, local_option)
+    _add(commands, "evaluate", _evaluate, "a finished training on its test set", place_argument)
+    predict = _add(commands, "predict", _predict, "ask a trained model", predict_options)
     predict.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
-    _add(commands, "export", _export, "a trained model as a program that needs no distsys", _export_options)
-    _add(commands, "ui", _ui, "open the MLflow UI on the right store, on loopback", _ui_options)
+    _add(commands, "export", _export, "a trained model as a program that needs no distsys", export_options)
+    _add(commands, "ui", _ui, "open the MLflow UI on the right store, on loopback", ui_options)
     _add(commands, "domains", _domains, "the domains that are installed")
     _add(
         commands,
         "config",
         _config,
         "the resolved config and where each value comes from",
-        _experiment_options,
-        _check_option,
+        experiment_options,
+        check_option,
     )
+    _add(commands, "data", _data, "what data a config names: ranges, levels, spectra, faults", data_options)
     return parser
 
 
@@ -90,74 +98,6 @@ def _add(commands: Any, name: str, run: Callable[..., int], text: str, *groups: 
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.set_defaults(run=run)
     return parser
-
-
-def _experiment_options(parser: Any) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="path of a YAML file, or the name of a shipped one")
-    parser.add_argument("--preset", metavar="NAME", help="one of the config's presets: demo, laptop, gpu")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="replace one value; may be repeated",
-    )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
-    parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
-    _out_option(parser)
-    parser.add_argument("--quiet", action="store_true", help="print results only")
-
-
-def _out_option(parser: Any) -> None:
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of all experiments (default: runs)"
-    )
-
-
-def _training_options(parser: Any) -> None:
-    _experiment_options(parser)
-    parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="workers of the final training (default: 1)"
-    )
-
-
-def _local_option(parser: Any) -> None:
-    parser.add_argument("--local", action="store_true", help="in this process, without Ray and MLflow")
-
-
-def _check_option(parser: Any) -> None:
-    parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
-
-
-def _place_argument(parser: Any) -> None:
-    parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
-    _out_option(parser)
-
-
-def _export_options(parser: Any) -> None:
-    _place_argument(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
-
-
-def _ui_options(parser: Any) -> None:
-    _out_option(parser)
-    parser.add_argument("--port", type=_positive, default=5000, metavar="N", help="port on 127.0.0.1 (default: 5000)")
-
-
-def _predict_options(parser: Any) -> None:
-    parser.add_argument("domain", nargs="?", metavar="DOMAIN")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
-    return value
 
 
 def _load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
@@ -247,13 +187,15 @@ def _predict(options: argparse.Namespace) -> int:
         print("\n'distsys predict DOMAIN --help' lists the options")
         return 0
     domain = get_domain(options.domain)
-    asked = _request_parser(domain).parse_args(options.rest)
-    request = _request(domain, vars(asked))
+    asked = request_parser(domain).parse_args(options.rest)
+    request = read_request(domain, vars(asked))
     if asked.output and any(isinstance(item, Path) and item.resolve() == asked.output.resolve() for _, item in request):
         raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
     answer = domain.predict(load_model(find_checkpoint(asked.checkpoint.absolute()), domain=domain).model, request)
     suffix, content = next(iter(answer.files.items()))
-    if asked.output:
+    if asked.output and answer.folder and not asked.output.suffix:
+        _write_folder(asked.output, answer.folder)
+    elif asked.output:
         _write(asked.output, answer.files)
     elif isinstance(content, bytes) and not asked.json:
         raise UsageError(f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}, or ask for --json")
@@ -280,54 +222,27 @@ def _named_place(options: argparse.Namespace) -> Path:
     return place.absolute()
 
 
+def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"-o {folder}: is a folder that is not empty", fix="name another one, or empty it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"-o {folder}: {error.strerror}", expected="a folder that can be written") from None
+
+
 def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
     """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
-    if path.suffix not in files:
+    suffix = path.suffix.lower()
+    if suffix not in files:
         raise UsageError(f"-o {path}: no format '{path.suffix}'", expected=f"one of {', '.join(files)}")
-    content = files[path.suffix]
+    content = files[suffix]
     try:
         return path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None
-
-
-def _request_parser(domain: Any) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"distsys predict {domain.name}")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, run or experiment folder")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write; the suffix picks the format")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    fields = domain.request.model_fields
-    files = [name for name, field in fields.items() if field.annotation is Path and field.is_required()]
-    for name, field in fields.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name in files[:1]:
-            parser.add_argument(name, metavar="FILE", help=field.description)
-            continue
-        parser.add_argument(
-            flag, dest=name, required=field.is_required(), default=argparse.SUPPRESS, help=field.description
-        )
-    return parser
-
-
-def _request(domain: Any, values: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from distsys.config.validate import plain_message
-    from distsys.config.yaml_file import parse_value
-
-    fields = domain.request.model_fields
-    given = {
-        name: value if fields[name].annotation in (str, Path) else parse_value(value)
-        for name, value in values.items()
-        if name in fields
-    }
-    try:
-        return domain.request.model_validate(given, strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
-        raise UsageError(f"{flag} = {first['input']!r}", expected=plain_message(first)) from None
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -371,6 +286,16 @@ def _config(options: argparse.Namespace) -> int:
     lines = [f"{path}: {json.dumps(value)}  # {source}" for path, value, source in rows]
     _show(options, plain, "\n".join(lines))
     return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from distsys.pipeline.inspection import inspect_data, inspection_text
+
+    found = inspect_data(_load(options, searches=False))
+    _show(options, asdict(found), inspection_text(found))
+    return 2 if found.faults else 0
 
 
 def _console(options: argparse.Namespace) -> Any:

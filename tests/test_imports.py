@@ -24,6 +24,7 @@ ORDER = [
     "cluster",
     "report",
     "pipeline",
+    "options",
     "cli",
 ]
 ONLY_IN = {

@@ -154,10 +154,12 @@ class Prediction:
     Args:
         summary: plain values for a person or ``--json``.
         files: content by file suffix (``.json``, ``.txt``), the first being the default.
+        folder: content by file name, for whoever asks for a folder; empty where one file says it all.
     """
 
     summary: Mapping[str, Any]
     files: Mapping[str, str | bytes]
+    folder: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 class Domain(Protocol):
@@ -205,6 +207,28 @@ class Sampling(Protocol):
 
     def samples(self, model: nn.Module, data: EvalSet) -> Mapping[str, bytes]:
         """Files by name, kept beside the figures."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What data are like, before anything is trained on them.
+
+    Args:
+        tables: headers and rows by title.
+        faults: what is wrong with them, a text each.
+    """
+
+    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[object]]]]
+    faults: Sequence[str] = ()
+
+
+@runtime_checkable
+class Inspecting(Protocol):
+    """What a domain has besides, whose data can be wrong in ways that no reader can refuse."""
+
+    def inspect(self, config: Any, *, seed: int) -> Inspection:
+        """Ranges, levels and spectra by source, beside what is expected of them."""
         ...
 
 

@@ -1,0 +1,134 @@
+"""What commands can be asked: their options, and those of each domain's questions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distsys.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints look like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, fix=f"see '{self.prog} --help'")
+
+
+def experiment_options(parser: Any) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path of a YAML file, or the name of a shipped one")
+    parser.add_argument("--preset", metavar="NAME", help="one of the config's presets: demo, laptop, gpu")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="replace one value; may be repeated",
+    )
+    parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
+    out_option(parser)
+    parser.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def out_option(parser: Any) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of all experiments (default: runs)"
+    )
+
+
+def data_options(parser: Any) -> None:
+    parser.add_argument("action", choices=["check"], help="what to do with the data")
+    experiment_options(parser)
+
+
+def training_options(parser: Any) -> None:
+    experiment_options(parser)
+    parser.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="workers of the final training (default: 1)"
+    )
+
+
+def local_option(parser: Any) -> None:
+    parser.add_argument("--local", action="store_true", help="in this process, without Ray and MLflow")
+
+
+def check_option(parser: Any) -> None:
+    parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
+
+
+def place_argument(parser: Any) -> None:
+    parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
+    out_option(parser)
+
+
+def export_options(parser: Any) -> None:
+    place_argument(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
+
+
+def ui_options(parser: Any) -> None:
+    out_option(parser)
+    parser.add_argument("--port", type=_positive, default=5000, metavar="N", help="port on 127.0.0.1 (default: 5000)")
+
+
+def predict_options(parser: Any) -> None:
+    parser.add_argument("domain", nargs="?", metavar="DOMAIN")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return value
+
+
+def request_parser(domain: Any) -> argparse.ArgumentParser:
+    parser = Parser(prog=f"distsys predict {domain.name}")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, run or experiment folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write; the suffix picks the format, a name without one makes a folder of several files",
+    )
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    fields = domain.request.model_fields
+    files = [name for name, field in fields.items() if field.annotation is Path and field.is_required()]
+    for name, field in fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name in files[:1]:
+            parser.add_argument(name, metavar="FILE", help=field.description)
+            continue
+        parser.add_argument(
+            flag, dest=name, required=field.is_required(), default=argparse.SUPPRESS, help=field.description
+        )
+    return parser
+
+
+def read_request(domain: Any, values: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from distsys.config.validate import plain_message
+    from distsys.config.yaml_file import parse_value
+
+    fields = domain.request.model_fields
+    given = {
+        name: value if fields[name].annotation in (str, Path) else parse_value(value)
+        for name, value in values.items()
+        if name in fields
+    }
+    try:
+        return domain.request.model_validate(given, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
+        raise UsageError(f"{flag} = {first['input']!r}", expected=plain_message(first)) from None
