@@ -20,6 +20,12 @@ from distsys.training.workers import Workers, pick_device
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")
 SETTINGS = {
+    "ground_motion": (
+        "data.synthetic_events=12",
+        "data.synthetic_stations=1",
+        "model.channels=8",
+        "model.blocks=2",
+    ),
     "ris_localization": ("data.num_x=4", "data.num_y=4", "data.validation_scenes=20", "data.test_scenes=20"),
     "speaker_extraction": (
         "data.synthetic_speakers=12",
