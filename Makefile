@@ -32,6 +32,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/trial_overhead.py
 	$(BIN)/python benchmarks/localization_cost.py
 	$(BIN)/python benchmarks/extraction_cost.py
+	$(BIN)/python -m benchmarks.motion_routes
+	$(BIN)/python -m benchmarks.motion_samplers
 
 clean:
 	rm -rf $(VENV) $(OUT)
