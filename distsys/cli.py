@@ -180,7 +180,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from distsys.domains.registry import get_domain
-    from distsys.training.assess import find_checkpoint, load_model
+    from distsys.training.assess import find_checkpoint, known_ills, load_model
 
     if options.domain in (None, "-h", "--help"):
         print("usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]")
@@ -191,14 +191,22 @@ def _predict(options: argparse.Namespace) -> int:
     request = read_request(domain, vars(asked))
     if asked.output and any(isinstance(item, Path) and item.resolve() == asked.output.resolve() for _, item in request):
         raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
-    answer = domain.predict(load_model(find_checkpoint(asked.checkpoint.absolute()), domain=domain).model, request)
+    if asked.output and not asked.output.absolute().parent.is_dir():
+        raise UsageError(f"-o {asked.output}: no folder {asked.output.absolute().parent}")
+    checkpoint = find_checkpoint(asked.checkpoint.absolute())
+    answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
+    for ill in known_ills(checkpoint):
+        print(f"warning: this model is sick: {ill}", file=sys.stderr)
     suffix, content = next(iter(answer.files.items()))
     if asked.output and answer.folder and not asked.output.suffix:
         _write_folder(asked.output, answer.folder)
     elif asked.output:
         _write(asked.output, answer.files)
     elif isinstance(content, bytes) and not asked.json:
-        raise UsageError(f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}, or ask for --json")
+        or_folder = ", or a folder with -o FOLDER" if answer.folder else ""
+        raise UsageError(
+            f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}{or_folder}, or ask for --json"
+        )
     _show(asked, answer.summary, f"wrote {asked.output}" if asked.output else str(content).rstrip())
     return 0
 
@@ -223,6 +231,8 @@ def _named_place(options: argparse.Namespace) -> Path:
 
 
 def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    if folder.is_file():
+        raise UsageError(f"-o {folder}: is a file", expected="a folder, or a file with a suffix")
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"-o {folder}: is a folder that is not empty", fix="name another one, or empty it")
     try:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_DEEPEST = 4
+"""Folders between a checkpoint and the experiment it belongs to."""
+
+
 @dataclass(frozen=True)
 class Assessment:
     """Metrics of one checkpoint on the test set.
@@ -80,9 +84,13 @@ def load_model(path: Path, *, domain: Domain | None = None) -> Loaded:
 
     Raises:
         CheckpointError: it is missing or damaged.
+        UsageError: it is of another domain than ``domain``.
     """
     source = checkpoint.load(path)
-    domain = domain or get_domain(source.meta["config"]["domain"])
+    own = source.meta["config"]["domain"]
+    if domain is not None and domain.name != own:
+        raise UsageError(f"{path}: a model of '{own}'", expected=f"one of '{domain.name}'")
+    domain = domain or get_domain(own)
     spec = RunSpec.from_content(source.meta, domain)
     model = domain.build_model(spec.config, source.statistics)
     model.load_state_dict(dict(source.model))
@@ -117,6 +125,16 @@ def assess(path: Path) -> Assessment:
         ill=judged(found, constraints, step=loaded.source.step),
         data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
     )
+
+
+def known_ills(path: Path) -> list[str]:
+    """What the evaluation of the checkpoint in ``path`` objected to, where it was evaluated."""
+    for folder in path.parents[:_DEEPEST]:
+        written = folder / "evaluation.json"
+        if written.is_file():
+            content = json.loads(written.read_text(encoding="utf-8"))
+            return list(content["ill"]) if content["checkpoint"] == str(path) else []
+    return []
 
 
 def figures_of(path: Path) -> Mapping[str, Figure]:

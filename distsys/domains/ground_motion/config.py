@@ -86,6 +86,8 @@ class ModelConfig(Section):
             "scale": self.route != "broadband" and diffusion.scale != "record_rms",
             "network": self.route in ("gaussian", "envelope") and diffusion.network != "unet",
             "fixed_blend": diffusion.network != "dit" and diffusion.fixed_blend,
+            "sampler": self.route == "gaussian" and diffusion.sampler != "dpmpp_2m",
+            "steps": self.route == "gaussian" and diffusion.steps != DiffusionConfig().steps,
         }
         for name, ignored in unread.items():
             if ignored:
@@ -104,7 +106,7 @@ class Request(Section):
     """Motions for a part below 1 Hz."""
 
     lowfreq: DataPath
-    """Record of the motion below 1 Hz, or of the whole motion, of which that part is taken: .at2 or .npz."""
+    """One record (.at2, .npz, .h5) of the motion below 1 Hz, or of the whole motion, of which that part is taken."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 20
     """Motions to generate."""
     unit: Unit = "g"
@@ -116,5 +118,5 @@ class Request(Section):
     vs30_m_s: PositiveFloat | None = None
     """Shear-wave velocity of the upper 30 m."""
     component: Literal["horizontal", "vertical"] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Another seed gives other motions."""

@@ -76,7 +76,7 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     data = config.data
     motions, left_out = gather_motions(data, seed=seed)
     events = event_numbers(motions)
-    require_events(events)
+    require_events(events, declared=len({motion.record.event for motion in motions}))
     folds = split(events, validation_share=data.validation_share, seed=seed)
     cuts = [_cut(motions, fold.train, _CUTS, seed=_seed(seed, "cuts")) for fold in folds]
     plain = [_plain(cut, events[np.tile(fold.train, _CUTS)]) for cut, fold in zip(cuts, folds, strict=True)]
@@ -103,11 +103,16 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     )
 
 
-def require_events(events: np.ndarray) -> None:
+def require_events(events: np.ndarray, *, declared: int) -> None:
     """Raise DataError where records are of too few events to be split by event."""
     number = len(np.unique(events))
     if number < _LEAST_EVENTS:
-        raise DataError(f"{number} events", expected=f"at least {_LEAST_EVENTS}: records are split by event")
+        merged = f" ({declared} are named; near copies are one)" if number < declared else ""
+        raise DataError(
+            f"data.records: {number} event{'' if number == 1 else 's'}{merged}",
+            expected=f"at least {_LEAST_EVENTS}: records are split by event",
+            fix="add records of other events, or say which event each is of",
+        )
 
 
 def gather_motions(data: DataConfig, *, seed: int) -> tuple[list[Motion], list[str]]:

@@ -73,7 +73,8 @@ def split(events: np.ndarray, *, validation_share: float, seed: int) -> list[Fol
 def _fold(events: np.ndarray, fold: np.ndarray, number: int, share: float, seed: int) -> Fold:
     others = np.unique(events[fold != number])
     order = others[np.argsort(hashes(others, seed=seed + 1 + number, num_lanes=1)[:, 0])]
-    wanted, kept, count = share * (fold != number).sum(), [], 0
+    kept: list[int] = []
+    wanted, count = share * (fold != number).sum(), 0
     for event in order:
         size = int((events == event).sum())
         if len(kept) < _LEAST_TO_CHOOSE_ON or count + size <= 1.5 * wanted:

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ground_motion.config import Config, Route, Scale
-from distsys.domains.ground_motion.data import gather_motions
+from distsys.domains.ground_motion.data import gather_motions, require_events
 from distsys.domains.ground_motion.fields import measured_sigma
+from distsys.domains.ground_motion.folds import event_numbers
 from distsys.domains.ground_motion.levels import levels_of
 from distsys.domains.ground_motion.operators import EDGES_HZ, highpart, lowpass, rms
 from distsys.domains.ground_motion.windows import Motion
 from distsys.domains.protocol import Inspection
+from distsys.errors import DataError
 
 _PEAK_G = (1e-3, 2.0)
 """Median peak of a source whose unit is right."""
@@ -29,26 +31,34 @@ def inspect(config: Config, *, seed: int) -> Inspection:
     """Tables by source, and every fault of every file and source."""
     data = config.data.model_copy(update={"on_fault": "leave_out"})
     motions, faults = gather_motions(data, seed=seed)
+    if not motions:
+        return Inspection({}, faults)
     names = sorted({motion.record.source for motion in motions})
     sources = {name: [motion for motion in motions if motion.record.source == name] for name in names}
-    tables = {}
-    if motions:
-        tables = {
-            f"records (expected: a median peak of {_PEAK_G[0]:g} to {_PEAK_G[1]:g} g)": (
-                ["source", "records", "events", "step, s", "peak, g", "RMS, g"],
-                [_records_row(name, items) for name, items in sources.items()],
-            ),
-            f"median RMS of a band over that below 1 Hz (expected in all: {_RATIO[0]:g} to {_RATIO[1]:g})": (
-                ["source", *(f"{low:g}-{high:g}" for low, high in pairwise(EDGES_HZ))],
-                [_spectrum_row(name, items) for name, items in sources.items()],
-            ),
-            "standard deviation of what each route diffuses (sigma_data)": (
-                ["source", "envelope", "complement", *(f"{scale}" for scale in get_args(Scale))],
-                [_sigma_row(name, items) for name, items in sources.items()],
-            ),
-        }
     wrong = [text for name, items in sources.items() for text in _out_of_band(name, items)]
-    return Inspection(tables, [*faults, *wrong])
+    try:
+        require_events(event_numbers(motions), declared=len({motion.record.event for motion in motions}))
+    except DataError as error:
+        wrong.append(str(error))
+    return Inspection(_tables(sources), [*faults, *wrong])
+
+
+def _tables(sources: Mapping[str, Sequence[Motion]]) -> dict[str, tuple[list[str], list[list[object]]]]:
+    bands = [f"{low:g}-{high:g}" for low, high in pairwise(EDGES_HZ)]
+    return {
+        f"records (expected: a median peak of {_PEAK_G[0]:g} to {_PEAK_G[1]:g} g)": (
+            ["source", "records", "events", "step, s", "peak, g", "RMS, g"],
+            [_records_row(name, items) for name, items in sources.items()],
+        ),
+        f"median RMS of a band over that below 1 Hz (expected in all: {_RATIO[0]:g} to {_RATIO[1]:g})": (
+            ["source", *bands],
+            [_spectrum_row(name, items) for name, items in sources.items()],
+        ),
+        "standard deviation of what each route diffuses (sigma_data)": (
+            ["source", "envelope", "complement", *get_args(Scale)],
+            [_sigma_row(name, items) for name, items in sources.items()],
+        ),
+    }
 
 
 def _records_row(name: str, motions: Sequence[Motion]) -> list[object]:
@@ -82,7 +92,7 @@ def _out_of_band(name: str, motions: Sequence[Motion]) -> list[str]:
         ("median RMS above 1 Hz over that below", _median_ratio(windows), _RATIO, ""),
     )
     return [
-        f"{name}: {what} {value:.3g}{unit} (expected {low:g} to {high:g}{unit}; check data.unit and how it was scaled)"
+        f"{name}: {what}: {value:.3g}{unit} (expected {low:g} to {high:g}{unit}; check data.unit and how it was scaled)"
         for what, value, (low, high), unit in judged
         if not low <= value <= high
     ]

@@ -22,6 +22,8 @@ G_IN = {"g": 1.0, "m/s2": 9.80665, "cm/s2": 980.665}
 _LARGEST_G, _SMALLEST_G = 5.0, 1e-5
 """Peak of a record: above the largest ever recorded, or below what a strong-motion instrument resolves."""
 _NEAREST_KM = 0.1
+_METADATA = {"magnitude": (2.0, 9.5), "distance_km": (0.0, 20_000.0), "vs30_m_s": (10.0, 10_000.0)}
+"""Lowest and highest that can be meant."""
 _SHORTEST_STEP_S = 1e-4
 _AT2_NEW = re.compile(r"NPTS\s*=\s*(\d+)\s*,?\s*DT\s*=\s*([\d.Ee+-]+)", re.IGNORECASE)
 _AT2_OLD = re.compile(r"^\s*(\d+)\s+([\d.Ee+-]+)\s+NPTS\s*,?\s*DT", re.IGNORECASE)
@@ -58,7 +60,7 @@ class Record:
         event, station: what it shares with its siblings; components of one event are never split. A record that
             does not say its event is an event of its own, named like the record.
         name: file, and key within it.
-        source: file or folder that was asked for.
+        source: end of the path that was asked for, or a name.
     """
 
     samples: np.ndarray
@@ -80,7 +82,7 @@ def read_records(data: DataConfig, faults: Faults) -> list[Record]:
     for place in data.records:
         for path in _files(place):
             records = _read_file(path, data.unit, faults)
-            found += usable((replace(record, source=str(place)) for record in records), faults)
+            found += usable((replace(record, source="/".join(place.parts[-2:])) for record in records), faults)
     return sorted(found, key=lambda record: record.name)
 
 
@@ -102,13 +104,14 @@ def read_one(path: Path, unit: Unit) -> Record:
         DataError: the file is at fault, or holds several.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {what}", expected="a file with one record")
     faults = Faults(path)
     found = list(_read_file(path, unit, faults))
     if faults.lines:
         raise DataError(faults.lines[0])
     if len(found) != 1:
-        raise DataError(f"{path}: {len(found)} records", expected="a file with one: .at2 or .npz")
+        raise DataError(f"{path}: {len(found)} records", expected="a file with one")
     return _checked(found[0])
 
 
@@ -157,9 +160,10 @@ def _checked(record: Record) -> Record:
         raise DataError(f"{record.name}: {broken} of {len(samples)} values are not finite")
     if not _SHORTEST_STEP_S <= record.dt_s < math.inf:
         raise DataError(f"{record.name}: a time step of {record.dt_s} s", expected="seconds between samples")
-    known = record.metadata
-    if known.distance_km < 0.0 or known.vs30_m_s <= 0.0:
-        raise DataError(f"{record.name}: distance {known.distance_km:g} km, Vs30 {known.vs30_m_s:g} m/s")
+    for name, (low, high) in _METADATA.items():
+        value = getattr(record.metadata, name)
+        if not (low <= value <= high or math.isnan(value)):
+            raise DataError(f"{record.name}: {name} is {value:g}", expected=f"{low:g} to {high:g}, or nothing")
     if np.ptp(samples) == 0.0:
         raise DataError(f"{record.name}: constant at {samples[0]:g} g")
     peak = float(np.abs(samples - samples.mean()).max())
@@ -168,8 +172,8 @@ def _checked(record: Record) -> Record:
         raise DataError(
             f"{record.name}: peaks at {peak:.4g} g, more than any record",
             expected=f"at most {_LARGEST_G:g} g",
-            fix=f"if its values are in {unit}, the peak is {peak / G_IN[unit]:.3g} g: set data.unit to {unit}, "
-            "or mend the unit that the file itself states",
+            fix=f"if its values are in {unit}, the peak is {peak / G_IN[unit]:.3g} g: say so in data.unit "
+            f"(or --unit), unless the file itself states a unit: then mend that",
         )
     if peak < _SMALLEST_G:
         raise DataError(
@@ -278,10 +282,9 @@ def _read_npz(path: Path, unit: Unit) -> Iterator[Record]:
 
 
 def _numeric(path: Path, content: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    try:
-        return np.asarray(content[name], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: '{name}' has type {content[name].dtype}", expected="numbers") from None
+    if content[name].dtype.kind not in "biuf":
+        raise DataError(f"{path}: '{name}' has type {content[name].dtype}", expected="numbers")
+    return np.asarray(content[name], dtype=np.float64)
 
 
 def _single(path: Path, content: Mapping[str, np.ndarray], name: str) -> float:
@@ -326,6 +329,8 @@ def _h5_record(name: str, item: Any, unit: Unit) -> Record | DataError:
         return DataError(f"{name}: no attribute 'dt'", expected="seconds between samples")
     if own not in G_IN:
         return DataError(f"{name}: unit '{own}'", expected=f"one of {', '.join(G_IN)}")
+    if item.dtype.kind not in "biuf":
+        return DataError(f"{name}: type {item.dtype}", expected="numbers")
     try:
         known = {key: float(attributes[key]) for key in ("magnitude", "distance_km", "vs30_m_s") if key in attributes}
         dt_s, samples = float(attributes["dt"]), np.asarray(item[()], dtype=np.float64)

@@ -27,7 +27,11 @@ ROUTES = ("gaussian", "envelope", "complement", "broadband")
 
 def small_config(route: str = "gaussian", *, diffusion: dict[str, object] | None = None, **data: object) -> Config:
     """A config that builds in a second or two."""
-    model = {**SMALL_MODEL, "route": route, "diffusion": {"steps": 4, **(diffusion or {})}}
+    model = {
+        **SMALL_MODEL,
+        "route": route,
+        "diffusion": {**({} if route == "gaussian" else {"steps": 4}), **(diffusion or {})},
+    }
     return Config.model_validate({"data": {**SMALL_DATA, **data}, "model": model})
 
 

@@ -162,8 +162,8 @@ def test_data_check_shows_sources_and_names_faults(tmp_path: Path, distsys: Call
     for number in range(3):
         write_npz(tmp_path / f"{number}.npz", some_record().samples * (1.0 + number))
     code, out, _ = distsys("data", "check", "ground_motion", "--set", f"data.records=[{tmp_path}]")
-    assert code == 0
-    assert "no faults" in out and "sigma_data" in out
+    assert code == 2
+    assert "1 fault\n" in out and "1 event (3 are named" in out and "sigma_data" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     tiny = tmp_path / "tiny"
     tiny.mkdir()
@@ -180,3 +180,27 @@ def test_data_check_of_another_domain(distsys: Call) -> None:
     code, out, _ = distsys("data", "check", "semantic_eq")
     assert code == 0
     assert "declared ranges" in out
+
+
+def test_data_check_of_synthetic_records_finds_nothing(distsys: Call) -> None:
+    code, out, _ = distsys("data", "check", "ground_motion")
+    assert code == 0
+    assert "no faults" in out
+
+
+def test_predict_warns_of_a_sick_model_and_refuses_that_of_another_domain(
+    trained: Path, tmp_path: Path, distsys: Call
+) -> None:
+    record = write_npz(tmp_path / "a.npz", some_record().samples)
+    sick = tmp_path / "sick"
+    shutil.copytree(trained, sick)
+    content = json.loads((sick / "evaluation.json").read_text())
+    step = sick / "checkpoints" / Path(content["checkpoint"]).name
+    (sick / "evaluation.json").write_text(json.dumps({**content, "checkpoint": str(step), "ill": ["shuffle_loss 0"]}))
+    asked = (str(record), "--checkpoint", str(step), "--samples", "1", "--json")
+    code, _, err = distsys("predict", "ground_motion", *asked)
+    assert code == 0
+    assert err == "warning: this model is sick: shuffle_loss 0\n"
+    code, _, err = distsys("predict", "semantic_eq", "--checkpoint", str(step), "--term", "warm")
+    assert code == 2
+    assert "a model of 'ground_motion'" in err

@@ -168,8 +168,8 @@ def test_components_of_an_event_are_never_split() -> None:
 
 
 def test_too_few_events_are_refused() -> None:
-    with pytest.raises(DataError, match="at least 12"):
-        data_module.require_events(np.arange(11))
+    with pytest.raises(DataError, match="16 are named"):
+        data_module.require_events(np.arange(11), declared=16)
 
 
 def test_levels_are_foretold_with_an_honest_spread() -> None:

@@ -57,7 +57,7 @@ def test_other_units_declared_as_g_are_told_by_their_range(tmp_path: Path, unit:
     found, faults = read(write_npz(tmp_path / "a.npz", factor * samples))
     assert found == []
     assert "a.npz" in faults and "more than any record" in faults
-    assert f"set data.unit to {unit}" in faults
+    assert "say so in data.unit" in faults and f"its values are in {unit}" in faults
 
 
 def test_npz_may_be_normalised_or_physical_and_not_something_between(tmp_path: Path) -> None:
@@ -98,6 +98,7 @@ def test_hdf5_with_attributes(tmp_path: Path) -> None:
         ({"sampling_rate": [100.0, 100.0]}, "2 values"),
         ({"signal_broadband": ["a", "b"]}, "expected: numbers"),
         ({"signal_broadband": np.ones((2, 3))}, "(2, 3) values"),
+        ({"signal_broadband": 1j * np.ones(3)}, "complex128"),
     ],
 )
 def test_faults_of_npz_are_named(tmp_path: Path, more: dict[str, object], reason: str) -> None:
@@ -149,6 +150,15 @@ def test_windows_depend_on_what_lies_below_1_hz_alone() -> None:
     low = replace(record, samples=np.fft.irfft(spectrum, len(record.samples)))
     one, other = prepare(record, DataConfig()), prepare(low, DataConfig(), highest_hz=1.0)
     assert abs(one.start(0.3) - other.start(0.3)) <= 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("magnitude", -999.0), ("vs30_m_s", np.inf), ("distance_km", -1.0)])
+def test_metadata_that_cannot_be_meant_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("one", data=some_record().samples).attrs.update({"dt": 0.01, name: value})
+    found, faults = read(tmp_path / "a.h5")
+    assert found == []
+    assert f"{name} is {value:g}" in faults
 
 
 BAD = {
