@@ -169,6 +169,8 @@ def test_guidance_reaches_what_is_wanted_and_leaves_the_rest() -> None:
         churn=0.0,
         generator=torch.Generator(),
     )
+    midway = guided(ideal, lowpass, wanted, largest=grid[0])(noise, SIGMA)
+    assert float((lowpass(midway) - wanted).norm() / lowpass(noise).norm()) < 0.01
     strayed = [float((lowpass(item) - wanted).norm() / wanted.norm()) for item in (free, pulled)]
     assert strayed[1] < 0.01 < strayed[0]
     assert torch.allclose(pulled - lowpass(pulled), free - lowpass(free), atol=1e-5 * float(free.abs().max()))

@@ -186,16 +186,17 @@ def test_levels_are_foretold_with_an_honest_spread() -> None:
 
 def test_what_is_not_known_is_neither_zero_nor_one() -> None:
     """A distance of 1 km and a magnitude of 0 once stood for both being unknown."""
-    bundle = small_bundle()
-    member = small_model().member(0)
-    batch = bundle.test.batches[0]
-    features = features_of(lowpass(batch["motion"]), torch.full_like(batch["metadata"], float("nan")))
-    model = LevelModel(member.level_mean, member.level_scale, member.level_weight, member.level_factor)
-    unknown, known = (
-        model.mean_of(item) for item in (features, features_of(lowpass(batch["motion"]), batch["metadata"]))
+    random = np.random.default_rng(0)
+    events = np.repeat(np.arange(80), 3)
+    magnitude = random.normal(6.5, 0.5, 240)
+    levels = (2.0 * (magnitude - 6.5) + 0.1 * random.standard_normal(240))[:, None]
+    features = np.column_stack([random.standard_normal(240), magnitude, np.ones(240)])
+    model = LevelModel.fit(torch.from_numpy(features), torch.from_numpy(levels), events)
+    unknown, middle, strong = (
+        float(model.mean_of(torch.tensor([[0.0, value, float(value == value)]]))) for value in (np.nan, 6.5, 7.5)
     )
-    assert bool(torch.isfinite(unknown).all())
-    assert float((unknown - known).abs().mean()) < 3.0 * float(model.factor[0, 0])
+    assert strong - middle == pytest.approx(2.0, abs=0.3)
+    assert unknown == pytest.approx(middle, abs=0.3)
 
 
 def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
