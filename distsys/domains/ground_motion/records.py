@@ -130,6 +130,8 @@ def at2_text(samples: np.ndarray, *, dt_s: float, title: str, place: str) -> str
 def _files(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder", fix="mend data.records")
     found = sorted(path for path in place.rglob("*") if path.suffix.lower() in _READERS and path.is_file())
     if not found:
         raise DataError(f"{place}: no records", expected=f"files or folders with {', '.join(_READERS)}")

@@ -307,3 +307,30 @@ def test_another_event_s_conditioning_loses_the_course() -> None:
     found = DOMAIN.evaluate(Oracle(), bundle.test).metrics
     assert found["hf_envelope_correlation"] == pytest.approx(1.0, abs=1e-4)
     assert found["shuffle_loss"] > 0.2
+
+
+def test_statistics_are_those_of_the_windows_that_training_yields() -> None:
+    """They were once computed on records that had been scaled a second time."""
+    bundle = small_bundle()
+    batches = [bundle.train.batch(range(start, start + 256), progress=0.0) for start in (0, 256)]
+    motion, member = (torch.cat([batch[name] for batch in batches]) for name in ("motion", "member"))
+    stored = bundle.statistics["global_rms"]
+    assert isinstance(stored, torch.Tensor)
+    for fold in range(NUM_FOLDS):
+        drawn = motion[member == fold].square().mean().sqrt()
+        assert 1.0 / 1.5 < float(drawn / stored[fold]) < 1.5
+
+
+def test_levels_are_fitted_before_the_first_step() -> None:
+    """A predictor of PGA was once applied as it had been initialised."""
+    bundle = small_bundle()
+    torch.manual_seed(0)
+    fresh = DOMAIN.build_model(small_config(), bundle.statistics)
+    for fold in range(NUM_FOLDS):
+        member = fresh.member(fold)
+        model = LevelModel(member.level_mean, member.level_scale, member.level_weight, member.level_factor)
+        motion = bundle.test.reference["motion"][bundle.test.reference["member"] == fold]  # type: ignore[index]
+        unknown = torch.full((len(motion), 4), float("nan"))
+        left = levels_of(motion) - model.mean_of(features_of(lowpass(motion), unknown))
+        assert float(left.mean().abs()) < 0.3
+        assert float(left.std()) < float(levels_of(motion).std())

@@ -205,6 +205,8 @@ def test_all_faults_come_at_once_and_can_be_left_out(tmp_path: Path) -> None:
 def test_a_folder_without_records_and_a_file_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no records"):
         read(tmp_path)
+    with pytest.raises(DataError, match="no such file or folder"):
+        read(tmp_path / "nowhere")
     (tmp_path / "a.csv").write_text("1,2")
     assert "unknown kind of file" in read(tmp_path / "a.csv")[1]
 
