@@ -154,7 +154,7 @@ class Extractor(nn.Module):
 
 def level_of(spectrum: Complex[Tensor, "batch bins frames"], *, causal: bool) -> Float[Tensor, "batch 1 some"]:
     """RMS over bins and frames; over the frames so far when ``causal``."""
-    power = spectrum.abs().square().mean(dim=1, keepdim=True)
+    power = torch.view_as_real(spectrum).square().sum(dim=(1, -1))[:, None] / spectrum.shape[1]
     if not causal:
         return power.mean(dim=2, keepdim=True).sqrt().clamp(min=_SILENCE)
     frames_so_far = torch.ones_like(power).cumsum(dim=2)

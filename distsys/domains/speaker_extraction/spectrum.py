@@ -50,38 +50,28 @@ class Spectrum(nn.Module):
         return torch.istft(spectrum, self._size, self._size // 2, window=self.window, length=length)
 
 
-class Bands(nn.Module):
+class Bands:
     """Bins to bands of equal size, the narrow ones filled up with zeros, and back."""
 
-    gather: Tensor
-    scatter: Tensor
-
     def __init__(self, widths: list[int]) -> None:
-        super().__init__()
         self.num_bands, self.size = len(widths), max(widths)
-        bins = sum(widths)
-        gather = torch.full((self.num_bands, self.size), bins)
-        scatter, start = [], 0
-        for band, width in enumerate(widths):
-            gather[band, :width] = torch.arange(start, start + width)
-            scatter.append(band * self.size + torch.arange(width))
-            start += width
-        self.register_buffer("gather", gather, persistent=False)
-        self.register_buffer("scatter", torch.cat(scatter), persistent=False)
+        self._widths = widths
 
     def features(
         self, spectrum: Complex[Tensor, "batch bins frames"]
     ) -> Float[Tensor, "bands batch frames three_size"]:
         """Real part, imaginary part and magnitude of each bin, magnitudes compressed."""
+        spectrum = spectrum.transpose(1, 2)  # frames as they lie in memory
         magnitude = spectrum.abs().clamp(min=_SMALLEST)
-        compressed = spectrum * magnitude.pow(_COMPRESSION - 1.0)
-        parts = _GAIN * torch.stack((compressed.real, compressed.imag, magnitude.pow(_COMPRESSION)), dim=-1)
-        parts = nn.functional.pad(parts.transpose(1, 2), (0, 0, 0, 1))
-        return parts[:, :, self.gather].flatten(3).permute(2, 0, 1, 3)
+        compressed = magnitude.pow(_COMPRESSION)
+        parts = torch.cat((torch.view_as_real(spectrum * (compressed / magnitude)), compressed[..., None]), dim=-1)
+        flat = _GAIN * parts.flatten(2)
+        result = flat.new_zeros(self.num_bands, *flat.shape[:2], 3 * self.size)
+        for band, part in zip(result, flat.split([3 * width for width in self._widths], dim=-1), strict=True):
+            band[..., : part.shape[-1]] = part
+        return result
 
     def to_bins(self, masks: Float[Tensor, "bands batch frames two_size"]) -> Complex[Tensor, "batch bins frames"]:
         """Complex values, one a bin, from those of the bands."""
-        bands, batch, frames, _ = masks.shape
-        pairs = masks.view(bands, batch, frames, self.size, 2).permute(1, 0, 3, 2, 4)
-        flat = pairs.reshape(batch, bands * self.size, frames, 2)[:, self.scatter]
-        return torch.view_as_complex(flat.contiguous())
+        used = [band[..., : 2 * width] for band, width in zip(masks.unbind(0), self._widths, strict=True)]
+        return torch.view_as_complex(torch.cat(used, dim=-1).unflatten(-1, (-1, 2))).transpose(1, 2)

@@ -75,11 +75,14 @@ def test_bands_cover_every_bin_once(window: int, rate_hz: int) -> None:
     assert sum(widths) == window // 2 + 1
     assert min(widths) >= 1
     bands = Bands(widths)
-    values = torch.arange(sum(widths), dtype=torch.float32)
+    values = torch.arange(1.0, sum(widths) + 1.0)
     spectrum = torch.complex(values, -values)[None, :, None]
-    padded = torch.cat((torch.view_as_real(spectrum[0, :, 0]), torch.zeros(1, 2)))
-    per_band = padded[bands.gather].flatten(1)[:, None, None]
-    assert torch.equal(bands.to_bins(per_band), spectrum)
+    features = bands.features(spectrum)  # [bands, 1, 1, 3 * size]
+    real, imaginary, magnitude = features.unflatten(-1, (-1, 3)).unbind(-1)
+    assert [int((band > 0.0).sum()) for band in magnitude] == widths
+    pairs = torch.stack((real, imaginary), dim=-1).flatten(-2)
+    found = bands.to_bins(pairs)
+    assert torch.allclose(found.abs() ** (1.0 / 0.3) / found.abs()[:, :1] ** (1.0 / 0.3), values[None, :, None])
 
 
 def test_spectrum_goes_back_to_the_samples() -> None:
