@@ -23,7 +23,6 @@ from distsys.domains.speaker_extraction.model import Extractor
 from distsys.domains.speaker_extraction.scan import GatedScan
 
 BATCH = 4
-MIXED = 64
 ROUNDS = 9
 
 
@@ -87,9 +86,9 @@ def main() -> None:
     scans, lstms = stepper(domain, Extractor(config), bundle), stepper(domain, with_lstms(Extractor(config)), bundle)
     times: dict[str, list[float]] = {"mixing": [], "scan": [], "lstm": []}
     for round_number in range(ROUNDS):
-        start = round_number * MIXED
+        start = round_number * BATCH
         times["mixing"].append(
-            cpu_s(lambda start=start: bundle.train.batch(range(start, start + MIXED), progress=1.0)) / MIXED
+            cpu_s(lambda start=start: bundle.train.batch(range(start, start + BATCH), progress=1.0)) / BATCH
         )
         times["scan"].append(cpu_s(scans) / BATCH)
         times["lstm"].append(cpu_s(lstms) / BATCH)

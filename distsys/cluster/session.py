@@ -10,8 +10,8 @@ from typing import Any
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # ray.train.report() blocks until the controller polls: 1.9 s at the default of 2 s.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    # ray.train.report() blocks until the controller polls: 1.9 s at the default of 2 s. Polling costs time of its own.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",

@@ -74,7 +74,17 @@ def assessment_text(found: Assessment) -> str:
         [name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()
     ]
     constraints = text_table(["constraint", "band", "value", "holds"], held)
-    return "\n\n".join([*tables, metrics, constraints, verdict_line(found)])
+    return "\n\n".join([*tables, metrics, constraints, *changed_lines(found), verdict_line(found)])
+
+
+def changed_lines(found: Assessment) -> list[str]:
+    """A warning where the sets are not those of the training."""
+    if not found.changed:
+        return []
+    return [
+        f"WARNING: other data than in training: the {' and '.join(found.changed)} set changed.\n"
+        "What is tested on may have been trained on. Data were added or removed, or\nanother machine rounds otherwise."
+    ]
 
 
 def verdict_line(found: Assessment) -> str:
@@ -93,6 +103,8 @@ def write_report(
     """Write ``report.html`` into the experiment's folder and its figures into the final run."""
     page = Page(f"{experiment.domain.title}", f"experiment {experiment.name}, seed {experiment.config.seed}")
     page.text(verdict_line(found), mood="bad" if found.ill else "good")
+    for line in changed_lines(found):
+        page.text(line, mood="bad")
     _final_section(page, found)
     figures = dict(figures_of(Path(found.checkpoint)))
     for title, figure in figures.items():

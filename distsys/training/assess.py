@@ -15,7 +15,7 @@ from distsys.domains.registry import get_domain
 from distsys.errors import UsageError
 from distsys.training import checkpoint
 from distsys.training.evaluate import evaluate, judged, undisturbed
-from distsys.training.loop import cached_data
+from distsys.training.loop import cached_data, changed_sets
 from distsys.training.spec import RunSpec
 from distsys.training.workers import pick_device
 
@@ -35,6 +35,7 @@ class Assessment:
     Args:
         baselines: rows of metrics that need no model, by name.
         constraints: metric to its band, value and whether it holds.
+        changed: frozen sets that are not those of the training.
     """
 
     checkpoint: str
@@ -48,6 +49,7 @@ class Assessment:
     baselines: Mapping[str, Mapping[str, float]]
     ill: list[str]
     data: Mapping[str, Any]
+    changed: list[str]
 
     @property
     def value(self) -> float:
@@ -124,6 +126,7 @@ def assess(path: Path) -> Assessment:
         baselines={name: dict(row) for name, row in bundle.test.baselines().items()},
         ill=judged(found, constraints, step=loaded.source.step),
         data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
+        changed=changed_sets(loaded.source.meta, bundle),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -157,6 +157,7 @@ class Run:
             "identity": self._spec.identity,
             "health": "ok" if healthy else "not shown healthy at this step",
             "selection": self.selection.state(),
+            "sets": set_digests(self.data),
         }
 
     def _resume(self) -> None:
@@ -168,7 +169,20 @@ class Run:
         self._stepper.load(found.training_state())
         self.selection.load(found.meta["selection"])
         self.step = self._previous_step = found.step
+        if changed := changed_sets(found.meta, self.data):
+            self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
+
+
+def changed_sets(meta: Mapping[str, Any], data: DataBundle) -> list[str]:
+    """Frozen sets that are not those a checkpoint was made beside, and may hold what it was trained on."""
+    made = meta.get("sets", {})
+    return [name for name, digest in set_digests(data).items() if made.get(name, digest) != digest]
+
+
+def set_digests(data: DataBundle) -> dict[str, str]:
+    """What tells a frozen set from another, by its name."""
+    return {"validation": data.validation.digest, "test": data.test.digest}
 
 
 _bundles: dict[str, DataBundle] = {}

@@ -27,7 +27,7 @@ class SpeakerExtraction:
         Constraint(
             "rms_ratio",
             *LEVEL_BAND,
-            fix="raise lambda_amp or lower lambda_ta_energy: the pull towards silence reaches present targets",
+            fix="raise lambda_amp; if it is below 1, lower lambda_ta_energy: its pull reaches present targets",
         ),
         Constraint(
             "ta_attenuation_db",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.protocol import Prediction
-from distsys.domains.speaker_extraction.audio import read_audio, resample, wav_bytes
+from distsys.domains.speaker_extraction.audio import is_silent, read_audio, resample, wav_bytes
 from distsys.domains.speaker_extraction.config import Request
 from distsys.domains.speaker_extraction.losses import energy_db
 from distsys.domains.speaker_extraction.model import Extractor
@@ -65,7 +66,8 @@ def extract(
     for start in range(0, len(mixture) - overlap, size - overlap):
         piece = whole[:, start : start + size]
         fade = _fade(piece.shape[-1], overlap).to(device)
-        frames = slice(start // hop, start // hop + piece.shape[-1] // hop + 1) if level.shape[-1] > 1 else slice(None)
+        first, number = start // hop, math.ceil(piece.shape[-1] / hop) + 1
+        frames = slice(first, first + number) if level.shape[-1] > 1 else slice(None)
         total[start : start + size] += fade * model(piece, known, level=level[..., frames])[0, 0]
         weight[start : start + size] += fade
     return torch.as_tensor((total / weight).cpu())
@@ -79,7 +81,13 @@ def _fade(length: int, overlap: int) -> Tensor:
 
 def _enrolment(model: Extractor, request: Request) -> Tensor:
     samples, rate_hz = read_audio(request.enrol)
-    return _at_model_rate(model, samples[: round(_ENROLMENT_S * rate_hz)], rate_hz, request.enrol)
+    heard = _at_model_rate(model, samples[: round(_ENROLMENT_S * rate_hz)], rate_hz, request.enrol)
+    if is_silent(heard.numpy()):
+        raise DataError(
+            f"{request.enrol}: silent in its first {_ENROLMENT_S:g} s below {model.config.data.sample_rate_hz // 2} Hz",
+            expected="the wanted speaker's voice there",
+        )
+    return heard
 
 
 def _at_model_rate(model: Extractor, samples: np.ndarray, rate_hz: int, path: Path) -> Tensor:

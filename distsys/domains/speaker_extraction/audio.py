@@ -51,16 +51,25 @@ def _problem(samples: np.ndarray, *, may_clip: bool) -> tuple[str, str, str] | N
         return f"{channels} channels", "one channel", "write one channel to a file of its own"
     if not np.isfinite(samples).all():
         return "holds NaN or infinity", "finite samples", "write the file again from its source"
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    if rms < SILENCE_RMS:
+    if is_silent(samples):
         return (
-            f"is silent (RMS {rms:.1e} of full scale)",
+            f"is silent (RMS {rms_about_mean(samples):.1e} of full scale)",
             f"an RMS above {SILENCE_RMS:g}",
             "remove or amplify it",
         )
     if not may_clip and (share := clipped_share(samples[:, 0])) > _MAX_CLIPPED_SHARE:
         return f"{share:.1%} of its samples are clipped", f"at most {_MAX_CLIPPED_SHARE:.0%}", "record at a lower level"
     return None
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether ``samples`` hold no speech; a constant offset is none."""
+    return rms_about_mean(samples) < SILENCE_RMS
+
+
+def rms_about_mean(samples: np.ndarray) -> float:
+    """Root mean square without the constant part."""
+    return float(np.std(samples, dtype=np.float64))
 
 
 def clipped_share(samples: np.ndarray) -> float:

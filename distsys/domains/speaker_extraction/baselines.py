@@ -17,7 +17,7 @@ _SMALLEST = 1e-12
 
 
 def baseline_rows(sample_rate_hz: int, batches: Sequence[Batch]) -> dict[str, dict[str, float]]:
-    """``mixture``: nothing done; ``oracle mask``: the ideal ratio mask, a ceiling for real-valued masks."""
+    """``mixture``: nothing done; ``oracle mask``: the ideal ratio mask, which has to know the target."""
     window = 2 * round(_ORACLE_WINDOW_S * sample_rate_hz / 2)
     spectrum = Spectrum(window)
     return {

@@ -31,21 +31,22 @@ class DataConfig(Section):
     noise: DataPath | None = None
     """Folder of noise recordings."""
     rooms: DataPath | None = None
-    """Folder of room impulse responses; every speaker of a mixture gets one of its own."""
+    """Folder of room impulse responses; every speaker of a mixture gets one, drawn at random."""
     sample_rate_hz: Annotated[int, Field(ge=2000)] = 8000
     mixture_s: PositiveFloat = 2.0
+    """Of training items, as is ``enrolment_s``."""
     enrolment_s: PositiveFloat = 2.0
-    """Of training items."""
     test_mixture_s: PositiveFloat = 3.0
+    """Of the frozen sets, as is ``test_enrolment_s``."""
     test_enrolment_s: PositiveFloat = 3.0
-    """Of the frozen sets."""
     min_interferers: PositiveInt = 1
     max_interferers: Annotated[int, Field(ge=1, le=3)] = 1
+    """Speakers beside the first; how many is drawn for each mixture."""
     min_sir_db: float = -3.0
     max_sir_db: float = 3.0
     """Level of the first speaker against each other, uniform in dB; asked for the other, the sign turns."""
     noise_share: Share = 0.0
-    """Training mixtures with noise."""
+    """Mixtures with noise, in training and in the frozen sets alike; the group ``/noisy`` always has it."""
     min_snr_db: float = 5.0
     max_snr_db: float = 15.0
     """Level of the speech sum against the noise, uniform in dB."""
@@ -112,7 +113,7 @@ class ModelConfig(Section):
 
 
 class Config(Section):
-    """Both."""
+    """Settings of data and model."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

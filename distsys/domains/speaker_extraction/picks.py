@@ -50,8 +50,10 @@ class Picks:
     enrol_snr_db: np.ndarray
 
     def rows(self, corpus: Corpus) -> Iterator[dict[str, object]]:
-        """The manifest: who speaks, who is asked for, and every number above, as plain values; null for no noise."""
+        """The manifest: who speaks and in which of their recordings, who is asked for, the level of the first speaker
+        against the second in dB, and every number above, as plain values; null for no noise."""
         owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
+        within = np.arange(len(owner)) - corpus.first[owner]
         columns: dict[str, np.ndarray] = {item.name: getattr(self, item.name) for item in fields(self)}
         finite = {name: values.astype(object) for name, values in columns.items()}
         for name, values in columns.items():
@@ -62,7 +64,12 @@ class Picks:
             }
             speaking = [corpus.names[owner[item]] for item in self.utterance[number]]
             wanted = [corpus.names[owner[item]] for item in self.enrol_utterance[number]]
-            yield {"speakers": speaking, "wanted": wanted, **plain}
+            recordings = {
+                "spoken_in": within[self.utterance[number]].tolist(),
+                "enrolled_in": within[self.enrol_utterance[number]].tolist(),
+                "sir_db": round(float(20.0 * np.log10(self.level[number, 0] / self.level[number, 1])), 3),
+            }
+            yield {"speakers": speaking, "wanted": wanted, **recordings, **plain}
 
 
 class Picker:
@@ -85,13 +92,8 @@ class Picker:
         frozen: bool = False,
     ) -> None:
         grid = crop_grid(config.sample_rate_hz)
-        self._config, self._corpus, self._num_persons, self._seed, self._frozen = (
-            config,
-            corpus,
-            num_persons,
-            seed,
-            frozen,
-        )
+        self._config, self._corpus, self._num_persons = config, corpus, num_persons
+        self._seed, self._frozen = seed, frozen
         self._mixture_crops, self._enrolment_crops = (corpus.crops(length, grid=grid) for length in lengths)
         self._num_speakers = 1 + config.max_interferers
 

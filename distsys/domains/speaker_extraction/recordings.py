@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from distsys.domains.faults import Faults
-from distsys.domains.speaker_extraction.audio import SUFFIXES, read_audio, resample
+from distsys.domains.speaker_extraction.audio import SUFFIXES, read_audio, resample, rms_about_mean
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.corpus import two_parts
 from distsys.errors import DataError, did_you_mean
@@ -21,6 +21,10 @@ _LEAST_S = 0.5
 _LEAST_NOISES, _LEAST_ROOMS = 3, 3
 _LEAST_SINGLE_S = 4.0
 """Of a speaker's only recording, which is cut in two."""
+_LEAST_HALF = 0.05
+"""RMS of its quieter half beside the louder one, -26 dB."""
+_LEAST_BAND = 0.01
+"""RMS within the config's band beside that of the whole file, -40 dB: what is left is the resampler's own."""
 _OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".ogg", ".opus", ".wma")
 
 
@@ -55,8 +59,8 @@ def read_speakers(config: DataConfig, faults: Faults) -> Speakers:
     Raises:
         DataError: a folder or the file of aliases is at fault.
     """
-    folders = _speaker_folders(config)
-    aliases = _read_aliases(config, [path.name for path in folders])
+    every, folders = _speaker_folders(config)
+    aliases = _read_aliases(config, [path.name for path in every])
     recordings = _recordings(folders, aliases, config.sample_rate_hz, faults)
     held = {aliases.get(path.name, path.name) for path in folders if fnmatch(path.name, config.holdout or "")}
     return Speakers(_with_enough(_without_repeats(recordings, faults), config, faults), frozenset(held))
@@ -69,15 +73,27 @@ def _with_enough(recordings: Iterable[_Recording], config: DataConfig, faults: F
         voices.setdefault(item.person, []).append(item)
     enough = {}
     for person, items in voices.items():
+        parts = two_parts([item.samples for item in items])
         only_s = len(items[0].samples) / config.sample_rate_hz
         if len(items) == 1 and only_s < _LEAST_SINGLE_S:
             faults.add(
                 f"{items[0].path}: the only recording of '{person}' lasts {only_s:.2f} s",
                 fix=f"give two recordings, or one of at least {_LEAST_SINGLE_S:g} s",
             )
+        elif len(items) == 1 and _is_lopsided(parts):
+            faults.add(
+                f"{items[0].path}: one half of the only recording of '{person}' is next to silent",
+                fix="cut the silence off, or give two recordings",
+            )
         else:
-            enough[person] = two_parts([item.samples for item in items])
+            enough[person] = parts
     return enough
+
+
+def _is_lopsided(halves: list[np.ndarray]) -> bool:
+    """Whether all the speech is in one: the other would be amplified to a target of noise."""
+    levels = [rms_about_mean(half) for half in halves]
+    return min(levels) < _LEAST_HALF * max(levels)
 
 
 def _recordings(folders: list[Path], aliases: Mapping[str, str], rate_hz: int, faults: Faults) -> Iterator[_Recording]:
@@ -117,7 +133,7 @@ def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]
     """Every recording of the noise folder at the config's rate, by its name.
 
     Raises:
-        DataError: the folder is missing or holds fewer than two.
+        DataError: the folder is missing or holds too few.
     """
     if config.noise is None:
         return {}
@@ -138,7 +154,7 @@ def read_rooms(config: DataConfig, faults: Faults) -> np.ndarray | None:
     """Impulse responses [rooms, taps], the direct sound first, or None when the config names no folder.
 
     Raises:
-        DataError: the folder is missing or holds none.
+        DataError: the folder is missing or holds too few.
     """
     if config.rooms is None:
         return None
@@ -179,10 +195,15 @@ def _read(
             fix=f"leave it out: recordings need at least {least_s:g} s",
         )
         return None
-    return resample(samples, source_hz=own_hz, target_hz=rate_hz)
+    result = resample(samples, source_hz=own_hz, target_hz=rate_hz)
+    if rms_about_mean(result) < _LEAST_BAND * rms_about_mean(samples):
+        faults.add(f"{path}: holds nothing below {rate_hz // 2} Hz", fix="leave it out, or raise data.sample_rate_hz")
+        return None
+    return result
 
 
-def _speaker_folders(config: DataConfig) -> list[Path]:
+def _speaker_folders(config: DataConfig) -> tuple[list[Path], list[Path]]:
+    """Every folder, and those that ``data.include`` chooses."""
     assert config.speakers is not None, "without a folder voices are synthetic"
     root = _require_folder(config.speakers, "one folder a speaker")
     every = sorted(path for path in root.iterdir() if path.is_dir())
@@ -194,14 +215,15 @@ def _speaker_folders(config: DataConfig) -> list[Path]:
                 f"{root}: no speaker folder matches '{pattern}' (there are {len(every)}: {names} ...)",
                 expected="patterns in data.include and data.holdout that match folders, holdout among those included",
             )
-    return chosen
+    return every, chosen
 
 
 def _read_aliases(config: DataConfig, folders: list[str]) -> Mapping[str, str]:
     if config.aliases is None:
         return {}
     try:
-        content = yaml.safe_load(config.aliases.read_text(encoding="utf-8"))
+        text = config.aliases.read_text(encoding="utf-8")
+        content = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # a safe loader; names stay text where they are digits
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(
             f"{config.aliases}: cannot be read ({error})", expected="a YAML file: folder to person"

@@ -42,9 +42,10 @@ class Spectrum(nn.Module):
         self.register_buffer("window", torch.hann_window(window).sqrt(), persistent=False)
 
     def forward(self, samples: Float[Tensor, "*batch time"]) -> Complex[Tensor, "*batch bins frames"]:
-        return torch.stft(
-            samples, self._size, self._size // 2, window=self.window, pad_mode="constant", return_complex=True
-        )
+        """Two frames over every sample: over the last ones, one alone would be undone by dividing by almost 0."""
+        hop = self._size // 2
+        whole = nn.functional.pad(samples, (0, -samples.shape[-1] % hop))
+        return torch.stft(whole, self._size, hop, window=self.window, pad_mode="constant", return_complex=True)
 
     def inverse(self, spectrum: Complex[Tensor, "batch bins frames"], length: int) -> Float[Tensor, "batch time"]:
         return torch.istft(spectrum, self._size, self._size // 2, window=self.window, length=length)

@@ -17,6 +17,7 @@ from distsys.domains.speaker_extraction.metrics import target_of
 from distsys.domains.speaker_extraction.mixing import Mixer, MixtureSource, NoiseBank, reverberant, rms
 from distsys.domains.speaker_extraction.picks import ABSENT, Picker, Picks
 from distsys.domains.speaker_extraction.synthetic import synthetic_voices
+from distsys.training.workers import Workers
 from tests.domains.speaker_extraction.support import RATE_HZ, small_config, write_noise
 
 LENGTHS = 4000, 3000
@@ -220,17 +221,21 @@ def test_a_set_has_a_manifest_of_plain_values() -> None:
     assert rows[0]["speakers"] != rows[1]["speakers"]
     assert rows[1]["asked"] == [0, ABSENT]
     assert rows[1]["wanted"][1] not in rows[1]["speakers"]  # type: ignore[index, operator]
+    assert all({*row["spoken_in"], *row["enrolled_in"]} <= {0, 1} for row in rows)  # type: ignore[misc]
+    assert all(row["spoken_in"][0] != row["enrolled_in"][0] for row in rows)  # type: ignore[index]
+    assert all(-3.0 <= row["sir_db"] <= 3.0 for row in rows)  # type: ignore[operator]
     bundle = build_data(small_config(), seed=0)
     assert [len(item.manifest) for item in (bundle.validation, bundle.test)] == [20, 20]
 
 
 def test_workers_draw_different_items() -> None:
     made = source()
-    one, other = (made.batch(range(rank, 8, 2), progress=0.0)["mixture"] for rank in (0, 1))
+    shares = [Workers(torch.device("cpu"), rank, world_size=2).share_of(0, 8) for rank in (0, 1)]
+    one, other = (made.batch(share, progress=0.0)["mixture"] for share in shares)
     assert not any(torch.equal(left, right) for left in one for right in other)
 
 
-def test_noise_gives_a_group_of_its_own_and_is_not_that_of_training(tmp_path: Path) -> None:
+def test_noise_gives_a_group_of_its_own(tmp_path: Path) -> None:
     noise = write_noise(tmp_path / "noise")
     bundle = build_data(small_config(noise=str(noise)), seed=0)
     groups = [int(batch["group"][0]) for batch in bundle.test.batches]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from distsys.config.layers import read_layers
+from distsys.config.validate import config_type, validate_layers
 from distsys.domains.speaker_extraction import answer as answer_module
 from distsys.domains.speaker_extraction.answer import extract
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
@@ -90,6 +93,26 @@ def test_spectrum_goes_back_to_the_samples() -> None:
     for length in (128, 1000, 4001):
         samples = sound(2, length)
         assert torch.allclose(spectrum.inverse(spectrum(samples), length), samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1000, 1023, 1025])
+def test_a_mask_leaves_the_last_samples_at_their_level(length: int) -> None:
+    """Under one frame alone they would be divided by the window's end, up to a hundred times too loud."""
+    spectrum, samples = Spectrum(128), sound(400, length)
+    found = spectrum(samples)
+    mask = torch.rand(found.shape, generator=torch.Generator().manual_seed(0))
+    level = spectrum.inverse(mask * found, length).square().mean(dim=0).sqrt()
+    assert float(level[-4:].max()) < 2.0 * float(level[200:-200].mean())
+
+
+def test_the_base_model_is_built_and_has_gradients() -> None:
+    layers = read_layers(
+        Path(__file__).parents[3] / "configs" / "speaker_extraction.yaml", preset="gpu", overrides=("device=cpu",)
+    )
+    made = Extractor(validate_layers(layers, config_type(Config)))
+    assert sum(item.numel() for item in made.parameters()) > 1e6
+    made(sound(1, 2000), sound(1, 2, 2000)).square().sum().backward()
+    assert all(item.grad is not None and bool(item.grad.isfinite().all()) for item in made.parameters())
 
 
 def test_a_new_model_hands_on_the_mixture_a_little_softer() -> None:

@@ -64,6 +64,8 @@ FAULTS = {
     "corrupt": (lambda path: path.write_bytes(b"RIFF....WAVE, but no"), "cannot be read as audio"),
     "stereo": (lambda path: write(path, noise(16000).reshape(8000, 2)), "2 channels"),
     "silent": (lambda path: write(path, np.zeros(8000)), "is silent"),
+    "offset": (lambda path: write(path, 0.2 + 1e-4 * noise(8000)), "is silent"),
+    "empty band": (lambda path: write(path, np.sin(np.arange(64000) * 2.5), 32000), "holds nothing below 4000 Hz"),
     "nan": (lambda path: write(path, np.full(8000, np.nan)), "NaN or infinity"),
     "clipped": (lambda path: write(path, np.clip(20.0 * noise(8000), -1.0, 1.0)), "clipped"),
     "short": (lambda path: write(path, noise(1000)), "lasts 0.12 s"),
@@ -112,6 +114,12 @@ def test_a_speaker_with_one_short_recording_is_named(folder: Path) -> None:
     assert "only.wav: the only recording of 'lonely' lasts 1.50 s" in text
 
 
+def test_an_only_recording_with_a_silent_half_is_named(folder: Path) -> None:
+    """Cut in two, it would make a target of silence, amplified to the level of speech."""
+    write(folder / "lonely" / "only.wav", np.concatenate((noise(30000), 1e-4 * noise(30000))))
+    assert "only.wav: one half of the only recording of 'lonely' is next to silent" in refused(folder)
+
+
 def test_a_speaker_without_recordings_is_named(folder: Path) -> None:
     (folder / "nobody").mkdir()
     assert "nobody: no recordings" in refused(folder)
@@ -151,6 +159,16 @@ def test_a_person_with_a_folder_in_the_holdout_is_held_whole(folder: Path) -> No
     aliases.write_text("voice_0001: anna\nvoice_0010: anna\n")
     data = small_config(speakers=str(folder), holdout="voice_001?", aliases=str(aliases)).data
     assert read_speakers(data, Faults(folder)).held == {"anna", "voice_0011", "voice_0012", "voice_0013"}
+
+
+def test_aliases_may_be_numbers_and_name_folders_that_are_not_included(folder: Path) -> None:
+    """LibriSpeech's folders are numbers, and one file of aliases serves every choice of folders."""
+    for name, number in (("voice_0001", "0103"), ("voice_0002", "1034")):
+        (folder / name).rename(folder / number)
+    aliases = folder.parent / "aliases.yaml"
+    aliases.write_text("1034: 0103\nvoice_0003: voice_0004\n")
+    data = small_config(speakers=str(folder), include=["[01]*"], aliases=str(aliases)).data
+    assert {name: len(items) for name, items in read_speakers(data, Faults(folder)).voices.items()} == {"0103": 4}
 
 
 @pytest.mark.parametrize(
