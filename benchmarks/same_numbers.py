@@ -77,7 +77,9 @@ def _assessed(evaluations: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
 def differing(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
     """Names of numbers that only one has, or that are not the same to the bit."""
     return sorted(
-        name for name in before.keys() | after.keys() if repr(before.get(name, "absent")) != repr(after.get(name, "absent"))
+        name
+        for name in before.keys() | after.keys()
+        if repr(before.get(name, "absent")) != repr(after.get(name, "absent"))
     )
 
 
@@ -90,7 +92,9 @@ def main() -> int:
     rows, lines = [], []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "before"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), options.commit], cwd=ROOT, check=True)
+        subprocess.run(
+            ["git", "worktree", "add", "--quiet", "--detach", str(tree), options.commit], cwd=ROOT, check=True
+        )
         try:
             for domain in options.domain or sorted(SETTINGS):
                 before, after = numbers(tree, domain), numbers(ROOT, domain)

@@ -71,7 +71,8 @@ def _bare_loop(run: Run, spec: RunSpec) -> Callable[[], None]:
         for _ in range(STEPS):
             batch = run.data.train.batch(range(position, position + config.batch_size), progress=0.0)
             position += config.batch_size
-            terms = domain.loss_terms(model, batch, generator=generator)
+            outputs = domain.forward(model, batch, generator=generator)
+            terms = domain.loss_terms(outputs, batch, config=config)
             loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
             loss.backward()
             if settings.grad_clip_norm is not None:

@@ -15,8 +15,16 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", MLFLOW_DISABLE_TELEMETRY="true", 
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
+from distsys.config import reuse  # noqa: E402 - after the environment is set
 from distsys.domains import registry  # noqa: E402 - after the environment is set
 from tests.outside import install  # noqa: E402 - after the environment is set
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """Each test builds its own data."""
+    yield
+    reuse.forget()
 
 
 @pytest.fixture(scope="session")

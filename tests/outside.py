@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from distsys.config import Section
-from distsys.domains.protocol import DataBundle, EvalSet, Evaluation, MetricSpec, Prediction, TermSpec
+from distsys.domains.protocol import (
+    Baseline, DataBundle, EvalSet, Evaluation, FieldSpec, MetricSpec, Prediction, TermSpec
+)
 from distsys.errors import DataError
 from distsys.health.verdict import Constraint
 
@@ -52,7 +54,7 @@ class Train:
 def frozen(cycles, edge):
     x = torch.linspace(edge - 1, 1 - edge, 60)[:, None]
     batch = {"x": x, "y": torch.sin(6.2832 * cycles * x)}
-    return EvalSet([batch], f"edge-{edge}", baselines=lambda: {"zero": {"mae": float(batch["y"].abs().mean())}})
+    return EvalSet([batch])
 
 
 class Sine:
@@ -63,20 +65,24 @@ class Sine:
     selection = MetricSpec("mae", "min", "V")
     constraints = (Constraint("spread", low=0.05, fix="train longer"),)
     terms = (TermSpec("mse", "V^2", 0.0), TermSpec("size", "V^2", 0.0))
+    fields = (FieldSpec("x", "input", "1", -1.0, 1.0), FieldSpec("y", "target", "V", -1.0, 1.0))
 
     def build_data(self, config, *, seed):
         if config.data.broken:
             raise DataError("sine.csv: row 3 holds NaN", expected="finite numbers", fix="mend row 3")
         cycles = config.data.cycles
-        return DataBundle(Train(seed, cycles), frozen(cycles, 0.01), frozen(cycles, 0.03), {}, {"source": "made"})
+        return DataBundle(Train(seed, cycles), frozen(cycles, 0.01), frozen(cycles, 0.03), {"source": "made"})
 
     def build_model(self, config, statistics):
         width = config.model.width
         layers = [nn.Linear(1, width), nn.Tanh(), nn.Dropout(config.model.dropout), nn.Linear(width, 1)]
         return nn.Sequential(*layers)
 
-    def loss_terms(self, model, batch, *, generator):
-        out = model(batch["x"])
+    def forward(self, model, batch, *, generator):
+        return {"out": model(batch["x"])}
+
+    def loss_terms(self, outputs, batch, *, config):
+        out = outputs["out"]
         return {"mse": (out - batch["y"]).square().mean(), "size": out.square().mean()}
 
     def evaluate(self, model, data):
@@ -84,7 +90,10 @@ class Sine:
         error = (out - torch.cat([batch["y"] for batch in data.batches])).abs()[:, 0]
         return Evaluation({"mae": float(error.mean()), "spread": float(out.std())}, error.cpu().numpy())
 
-    def figures(self, model, data):
+    def baselines(self, config, bundle, data):
+        return {"zero": Baseline("trivial", {"mae": float(data.batches[0]["y"].abs().mean())})}
+
+    def figures(self, model, data, evaluation):
         from matplotlib.figure import Figure
 
         figure = Figure()

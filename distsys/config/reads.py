@@ -1,52 +1,124 @@
-"""Which config keys a run really reads: a searched parameter that nothing reads is a mistake."""
+"""Which keys of a config are really read: what a result rests on, and whether a searched key matters at all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+Note = Callable[[str], None]
+"""Told the dotted path of a key when it is read."""
+
+
+class _Watch(NamedTuple):
+    prefix: str
+    note: Note
 
 
 def record_reads(config: ConfigT) -> tuple[ConfigT, set[str]]:
     """A copy of ``config`` and the set that fills with the dotted path of every key read from it."""
     reads: set[str] = set()
-    return _watched(config, "", reads), reads
+    return watched(config, reads.add), reads
 
 
-def _watched(value: Any, prefix: str, reads: set[str]) -> Any:
+def watched(config: ConfigT, note: Note) -> ConfigT:
+    """A copy of ``config`` that tells ``note`` of every value read.
+
+    Comparing, hashing and dumping a section read all of it. Pickled, it comes back unwatched.
+    """
+    return _watched(config, "", note)
+
+
+def _watched(value: Any, prefix: str, note: Note) -> Any:
     if isinstance(value, BaseModel):
-        return _watched_model(value, prefix, reads)
+        return _watched_model(value, prefix, note)
     if isinstance(value, Mapping):
-        return _WatchedDict(value, prefix, reads)
+        return _WatchedDict(value, prefix, note)
     return value
 
 
-def _watched_model(model: BaseModel, prefix: str, reads: set[str]) -> BaseModel:
-    kind = type(model)
-    names = set(kind.model_fields)
-
-    def note(instance: BaseModel, name: str) -> Any:
-        if name in names:
-            reads.add(f"{prefix}{name}")
-        return kind.__getattribute__(instance, name)
-
-    watched_kind: Any = type(kind.__name__, (kind,), {"__getattribute__": note, "__module__": kind.__module__})
-    copy: BaseModel = watched_kind.model_construct()
-    content = {name: _watched(getattr(model, name), f"{prefix}{name}.", reads) for name in names}
-    object.__setattr__(copy, "__dict__", content)
+def _watched_model(model: BaseModel, prefix: str, note: Note) -> BaseModel:
+    kind, content = _kind_of(model), object.__getattribute__(model, "__dict__")
+    copy: BaseModel = _watched_kind(kind).model_construct()
+    inner = {name: _watched(content[name], f"{prefix}{name}.", note) for name in kind.model_fields}
+    object.__setattr__(copy, "__dict__", inner)
+    object.__setattr__(copy, "__pydantic_private__", {"watch": _Watch(prefix, note)})
     return copy
+
+
+def _kind_of(model: object) -> type[BaseModel]:
+    """The class of a section, watched or not."""
+    own: Any = type(model)
+    kind: type[BaseModel] = getattr(own, "__unwatched__", own)
+    return kind
+
+
+@cache
+def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
+    names = frozenset(kind.model_fields)
+
+    def read(instance: BaseModel, name: str) -> Any:
+        if name not in names:
+            return kind.__getattribute__(instance, name)
+        value = object.__getattribute__(instance, "__dict__")[name]
+        if not isinstance(value, BaseModel | _WatchedDict):
+            watch = object.__getattribute__(instance, "__pydantic_private__")["watch"]
+            watch.note(f"{watch.prefix}{name}")
+        return value
+
+    def same(instance: BaseModel, other: object) -> bool:
+        return _kind_of(other) is kind and _read_all(instance) == _read_all(other)
+
+    members: dict[str, Any] = {
+        "__getattribute__": read,
+        "__eq__": same,
+        "__hash__": lambda instance: hash(_read_all(instance)),
+        "__reduce_ex__": lambda instance, protocol: _read_all(instance).__reduce_ex__(protocol),
+        "model_dump": lambda instance, **options: _read_all(instance).model_dump(**options),
+        "__unwatched__": kind,
+        "__module__": kind.__module__,
+    }
+    metaclass: Any = type(kind)
+    return metaclass(kind.__name__, (kind,), members)
+
+
+def _read_all(value: Any) -> Any:
+    """``value`` without watches, every part of it read."""
+    if isinstance(value, BaseModel):
+        kind = _kind_of(value)
+        plain = kind.model_construct()
+        content = {name: _read_all(getattr(value, name)) for name in kind.model_fields}
+        object.__setattr__(plain, "__dict__", content)
+        return plain
+    if isinstance(value, _WatchedDict):
+        return {key: _read_all(inner) for key, inner in value.items()}
+    return value
 
 
 class _WatchedDict(dict[str, Any]):
     """A mapping section (such as weights) that notes which of its keys are looked up."""
 
-    def __init__(self, content: Mapping[str, Any], prefix: str, reads: set[str]) -> None:
-        super().__init__({key: _watched(value, f"{prefix}{key}.", reads) for key, value in content.items()})
-        self._prefix, self._reads = prefix, reads
+    def __init__(self, content: Mapping[str, Any], prefix: str, note: Note) -> None:
+        plain = dict(content) if not isinstance(content, _WatchedDict) else dict(dict.items(content))
+        super().__init__({key: _watched(value, f"{prefix}{key}.", note) for key, value in plain.items()})
+        self._prefix, self._note = prefix, note
 
     def __getitem__(self, key: str) -> Any:
-        self._reads.add(f"{self._prefix}{key}")
+        self._note(f"{self._prefix}{key}")
         return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._note(f"{self._prefix}{key}")
+        return super().get(key, default)
+
+    def items(self) -> Any:
+        return {key: self[key] for key in self}.items()
+
+    def values(self) -> Any:
+        return {key: self[key] for key in self}.values()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (dict(self.items()),)

@@ -5,10 +5,11 @@ A domain never sees weights, the optimiser, ranks, trackers or Ray.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, "Tensor"]
 """Named tensors of one batch; the first axis counts items."""
+Outputs = Mapping[str, "Tensor"]
+"""Named tensors that a model made of a batch: what loss terms and health checks look at."""
+Statistics = Mapping[str, "Tensor | list[str]"]
+"""What a model remembers of its training data."""
 
 Direction = Literal["max", "min"]
+Role = Literal["input", "noisy input", "conditioning", "target", "bookkeeping"]
+Kind = Literal["trivial", "peer", "bound"]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound="nn.Module")
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,25 @@ class TermSpec:
         return f"lambda_{self.name}"
 
 
+@dataclass(frozen=True)
+class FieldSpec:
+    """One tensor of a batch.
+
+    Args:
+        role: ``input`` and ``noisy input`` (made with noise that a target must not depend on) are what a model is
+            given, ``conditioning`` what it is told besides, ``target`` what it must not be given; ``bookkeeping``
+            (a group, an index) is for metrics alone.
+        unit: of its values.
+        low, high: physical range of its finite values.
+    """
+
+    name: str
+    role: Role
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf
+
+
 class TrainSource(Protocol):
     """Training items as a pure function of (index, progress) and the seed of ``build_data``.
 
@@ -82,29 +111,54 @@ class TrainSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EvalSet:
-    """A frozen set of items to evaluate on, disjoint from training.
+    """A frozen set of items to evaluate on, disjoint from training; equal to any other of the same tensors.
 
     Args:
-        batches: the items, always the same, on the CPU.
-        digest: hash of the items.
+        batches: the items, always the same.
         reference: training items that a metric compares with (neighbours, say), or None.
-        baselines: rows of metrics that need no model, by name; called only when a table is made.
         manifest: a line of JSON for each item, saying what it is made of, where the tensors do not.
+        digest: hash of all tensors; made here.
     """
 
     batches: Sequence[Batch]
-    digest: str
     reference: Batch | None = None
-    baselines: Callable[[], Mapping[str, Mapping[str, float]]] = field(default=dict)
     manifest: Sequence[str] = ()
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.digest:
+            object.__setattr__(self, "digest", _digest([*self.batches, self.reference or {}]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EvalSet) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     def to(self, device: torch.device) -> EvalSet:
         """The same set with its tensors on ``device``."""
         reference = None if self.reference is None else to_device(self.reference, device)
-        batches = [to_device(batch, device) for batch in self.batches]
-        return replace(self, batches=batches, reference=reference)
+        return replace(self, batches=[to_device(batch, device) for batch in self.batches], reference=reference)
+
+
+def digest(*parts: bytes | np.ndarray) -> str:
+    """Sixteen hexadecimal digits that tell these bytes and arrays from others."""
+    content = hashlib.sha256()
+    for part in parts:
+        content.update(part if isinstance(part, bytes) else part.tobytes())
+    return content.hexdigest()[:16]
+
+
+def _digest(batches: Sequence[Batch]) -> str:
+    """Of all tensors with their names, types and shapes."""
+    parts: list[bytes | np.ndarray] = []
+    for batch in batches:
+        for name in sorted(batch):
+            values = batch[name].detach().cpu().contiguous().numpy()
+            parts += [f"{name} {values.dtype} {values.shape} ".encode(), values]
+    return digest(*parts)
 
 
 @dataclass(frozen=True)
@@ -115,7 +169,6 @@ class DataBundle:
         train: endless training items.
         validation: what trials and checkpoints are chosen on.
         test: looked at once, after everything is chosen.
-        ranges: physical range of each named quantity, as (low, high, unit).
         provenance: where the data came from: source, counts, sha256, licence.
         statistics: what a model must remember of its training data; saved in every checkpoint.
     """
@@ -123,9 +176,8 @@ class DataBundle:
     train: TrainSource
     validation: EvalSet
     test: EvalSet
-    ranges: Mapping[str, tuple[float, float, str]]
     provenance: Mapping[str, str | int | float]
-    statistics: Mapping[str, Tensor | list[str]] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,15 +188,30 @@ class Evaluation:
         metrics: by name; holds the selection metric and every constrained metric. ``name/part`` is a metric of
             a part of the items; reports fold these away.
         items: the selection metric of each item, shape [items]; its spread gives the noise floor.
+        details: what the domain's figures and samples need of it, so that nothing is computed again.
     """
 
     metrics: Mapping[str, float]
     items: np.ndarray
+    details: Any = None
 
     def noise_floor(self) -> float:
         """Standard error of the selection metric over items; differences below it are ties."""
         count = len(self.items)
         return float(self.items.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A row of metrics to see a model beside.
+
+    Args:
+        kind: ``trivial``, which a healthy model beats; ``peer``, another method for the same task; ``bound``, which
+            knows what no method is told (an oracle, the truth, a Cramer-Rao bound) and is never "better".
+    """
+
+    kind: Kind
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -162,50 +229,67 @@ class Prediction:
     folder: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
-class Domain(Protocol):
-    """One kind of model and data. Instances hold no state."""
+class Domain(Protocol[ConfigT, ModelT]):
+    """One kind of model and data. Instances hold no state.
+
+    The ``config`` that methods are given is the whole experiment's, with the domain's two sections in it.
+    """
 
     name: str
     title: str
     """One line for ``distsys domains``."""
-    config: type[BaseModel]
+    config: type[ConfigT]
     """A Section with exactly two fields, ``data`` and ``model``."""
     request: type[BaseModel]
     """What ``predict`` is asked; its fields become options of ``distsys predict <name>``."""
     selection: MetricSpec
     constraints: tuple[Constraint, ...]
     terms: tuple[TermSpec, ...]
+    fields: tuple[FieldSpec, ...]
+    """Every tensor of a training batch; frozen batches may hold more."""
 
-    def build_data(self, config: Any, *, seed: int) -> DataBundle:
+    def build_data(self, config: ConfigT, *, seed: int) -> DataBundle:
         """Data for ``config``. Raises DataError for a file that is missing, damaged or mislabelled."""
         ...
 
-    def build_model(self, config: Any, statistics: Mapping[str, Tensor | list[str]]) -> nn.Module:
+    def build_model(self, config: ConfigT, statistics: Statistics) -> ModelT:
         """A fresh model; draws its weights from torch's global generator."""
         ...
 
-    def loss_terms(self, model: nn.Module, batch: Batch, *, generator: torch.Generator) -> Mapping[str, Tensor]:
+    def forward(self, model: ModelT, batch: Batch, *, generator: torch.Generator) -> Outputs:
+        """What ``model`` makes of ``batch``; whatever is random comes from ``generator``."""
+        ...
+
+    def loss_terms(self, outputs: Outputs, batch: Batch, *, config: ConfigT) -> Mapping[str, Tensor]:
         """Each term of ``terms``, unweighted: a scalar, the mean over the items of ``batch``."""
         ...
 
-    def evaluate(self, model: nn.Module, data: EvalSet) -> Evaluation:
+    def evaluate(self, model: ModelT, data: EvalSet) -> Evaluation:
         """Metrics of ``model``. The caller has set evaluation mode and switched gradients off."""
         ...
 
-    def figures(self, model: nn.Module, data: EvalSet) -> Mapping[str, Figure]:
-        """What a person would look at, by title."""
+    def baselines(self, config: ConfigT, bundle: DataBundle, data: EvalSet) -> Mapping[str, Baseline]:
+        """Rows to see the model's metrics on ``data``, a set of ``bundle``, beside; by name."""
         ...
 
-    def predict(self, model: nn.Module, request: Any) -> Prediction:
+    def figures(self, model: ModelT, data: EvalSet, evaluation: Evaluation) -> Mapping[str, Figure]:
+        """What a person would look at, by title; ``evaluation`` is that of ``model`` on ``data``."""
+        ...
+
+    def predict(self, model: ModelT, request: Any) -> Prediction:
         """Answer ``request`` by the code path that ``evaluate`` uses."""
         ...
+
+
+AnyDomain = Domain[BaseModel, Any]
+"""A domain as the core knows it."""
 
 
 @runtime_checkable
 class Sampling(Protocol):
     """What a domain has besides, whose results are better heard or opened than plotted."""
 
-    def samples(self, model: nn.Module, data: EvalSet) -> Mapping[str, bytes]:
+    def samples(self, model: Any, data: EvalSet, evaluation: Evaluation) -> Mapping[str, bytes]:
         """Files by name, kept beside the figures."""
         ...
 
@@ -236,7 +320,7 @@ class Inspecting(Protocol):
 class Exporting(Protocol):
     """What a domain has besides, whose models can run without distsys."""
 
-    def export(self, model: nn.Module) -> Mapping[str, bytes]:
+    def export(self, model: Any) -> Mapping[str, bytes]:
         """The model as a program, by file suffix; its output was compared with the model's after loading."""
         ...
 
@@ -246,12 +330,12 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def effective_constraints(domain: Domain, overrides: Mapping[str, Any]) -> tuple[Constraint, ...]:
+def effective_constraints(domain: AnyDomain, overrides: Mapping[str, Any]) -> tuple[Constraint, ...]:
     """The domain's constraints with the bands of a config in place of its own."""
-    own = {item.metric: item for item in domain.constraints}
+    bands = {item.metric: item for item in domain.constraints}
     for metric, band in overrides.items():
         low = -math.inf if band.min is None else band.min
         high = math.inf if band.max is None else band.max
-        fix = own[metric].fix if metric in own else ""
-        own[metric] = Constraint(metric, low, high, fix)
-    return tuple(own.values())
+        fix = bands[metric].fix if metric in bands else ""
+        bands[metric] = Constraint(metric, low, high, fix)
+    return tuple(bands.values())

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from distsys.config import Section
-from distsys.domains.protocol import Domain
+from distsys.domains.protocol import AnyDomain
 from distsys.errors import ConfigError, did_you_mean
 
 GROUP = "distsys.domains"
@@ -23,7 +23,7 @@ def domain_names() -> list[str]:
     return sorted(_entries())
 
 
-def get_domain(name: str) -> Domain:
+def get_domain(name: str) -> AnyDomain:
     """The domain registered as ``name``.
 
     Raises:
@@ -36,12 +36,12 @@ def get_domain(name: str) -> Domain:
             expected=f"a domain registered in the entry-point group {GROUP}",
             fix=did_you_mean(name, entries),
         )
-    domain: Domain = entries[name].load()()
+    domain: AnyDomain = entries[name].load()()
     _check(domain, entries[name])
     return domain
 
 
-def _check(domain: Domain, entry: EntryPoint) -> None:
+def _check(domain: AnyDomain, entry: EntryPoint) -> None:
     """What a third party gets wrong first, told before anything runs."""
     problem = ""
     if not (isinstance(domain.config, type) and issubclass(domain.config, Section)):
@@ -52,5 +52,7 @@ def _check(domain: Domain, entry: EntryPoint) -> None:
         problem = f"it calls itself '{domain.name}'"
     elif len({term.name for term in domain.terms}) != len(domain.terms) or not domain.terms:
         problem = "its terms are empty or share a name"
+    elif len({field.name for field in domain.fields}) != len(domain.fields) or not domain.fields:
+        problem = "its fields are empty or share a name"
     if problem:
         raise ConfigError(f"domain '{entry.name}' ({entry.value}): {problem}", fix="see distsys/domains/protocol.py")

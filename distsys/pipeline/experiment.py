@@ -14,7 +14,7 @@ from distsys.config.reads import record_reads
 from distsys.config.schema import CoreConfig
 from distsys.config.space import SearchSpace, read_space
 from distsys.config.validate import config_type, dump, fingerprint, validate_layers
-from distsys.domains.protocol import Domain
+from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
 from distsys.tracking.spool import RunRecord, Spool
@@ -28,7 +28,7 @@ class Experiment:
         root: the folder of all experiments of this ``--out``.
     """
 
-    domain: Domain
+    domain: AnyDomain
     config: CoreConfig
     space: SearchSpace
     layers: Layers
@@ -91,7 +91,7 @@ def load_experiment(
     return Experiment(domain, config, searched, layers, preset, root.absolute())
 
 
-def _weight_problems(layers: Layers, domain: Domain) -> list[DistsysError]:
+def _weight_problems(layers: Layers, domain: AnyDomain) -> list[DistsysError]:
     """Each phase names exactly the weights of the domain's terms."""
     wanted = [term.weight_name for term in domain.terms]
     problems = []

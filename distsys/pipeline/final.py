@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distsys.console import Bar, Console
-from distsys.domains.protocol import Domain, MetricSpec
+from distsys.domains.protocol import AnyDomain, MetricSpec
 from distsys.errors import StoppedByHealth
 from distsys.pipeline.experiment import noted_end
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
@@ -28,7 +28,7 @@ _TAIL_S = 0.5
 
 def train(
     spec: RunSpec,
-    domain: Domain,
+    domain: AnyDomain,
     *,
     folder: Path,
     record: RunRecord,
@@ -63,7 +63,7 @@ def train(
     return outcome
 
 
-def _in_process(spec: RunSpec, domain: Domain, folder: Path, spool: Spool, bar: Bar) -> None:
+def _in_process(spec: RunSpec, domain: AnyDomain, folder: Path, spool: Spool, bar: Bar) -> None:
     def show(validation: Validation) -> None:
         bar.update(validation.step, _note(validation.metrics[domain.selection.name], domain.selection))
 

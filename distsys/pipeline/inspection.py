@@ -5,6 +5,7 @@ from __future__ import annotations
 from distsys.domains.protocol import Inspecting, Inspection
 from distsys.pipeline.experiment import Experiment
 from distsys.report.table import text_table
+from distsys.training.data import built_data
 
 
 def inspect_data(experiment: Experiment) -> Inspection:
@@ -16,13 +17,13 @@ def inspect_data(experiment: Experiment) -> Inspection:
     domain, config = experiment.domain, experiment.config
     if isinstance(domain, Inspecting):
         return domain.inspect(config, seed=config.seed)
-    bundle = domain.build_data(config, seed=config.seed)
+    bundle = built_data(domain, config)
     provenance = [[name, value] for name, value in bundle.provenance.items()]
-    ranges = [[name, low, high, unit] for name, (low, high, unit) in bundle.ranges.items()]
+    fields = [[item.name, item.role, item.low, item.high, item.unit] for item in domain.fields]
     return Inspection(
         {
             "where the data come from": (["data", "value"], provenance),
-            "declared ranges": (["quantity", "lowest", "highest", "unit"], ranges),
+            "tensors of a batch": (["tensor", "role", "lowest", "highest", "unit"], fields),
         }
     )
 

@@ -14,7 +14,7 @@ from distsys.report.figures import learning_curves, rank_change, searched_values
 from distsys.report.page import Page, png_of
 from distsys.report.table import text_table
 from distsys.tracking.spool import Spool, read_metrics
-from distsys.training.assess import Assessment, figures_of, samples_of
+from distsys.training.assess import Assessment, Examined
 from distsys.training.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def assessment_table(found: Assessment, names: Sequence[str]) -> tuple[list[str]
     """The model and every baseline that has one of the metrics ``names``."""
     rows: list[list[object]] = [["model", *(found.metrics[name] for name in names)]]
     for label, row in found.baselines.items():
-        if any(name in row for name in names):
-            rows.append([label, *(row.get(name, math.nan) for name in names)])
+        if any(name in row.metrics for name in names):
+            rows.append([label, *(row.metrics.get(name, math.nan) for name in names)])
     return ["", *names], rows
 
 
 def shared_metrics(found: Assessment) -> list[str]:
     """Metrics that the model shares with a baseline, the selection metric first."""
-    shared = [name for name in found.metrics if any(name in row for row in found.baselines.values())]
+    shared = [name for name in found.metrics if any(name in row.metrics for row in found.baselines.values())]
     return [found.selection, *(name for name in shared if name != found.selection)]
 
 
@@ -45,7 +45,7 @@ def metric_table(found: Assessment, baselines: Sequence[str]) -> tuple[list[str]
     """A column for each of ``baselines``; rows are the selection metric and what the model shares with them."""
     rows: list[list[object]] = []
     for name in shared_metrics(found):
-        others = [found.baselines[label].get(name, math.nan) for label in baselines]
+        others = [found.baselines[label].metrics.get(name, math.nan) for label in baselines]
         if name == found.selection or not all(math.isnan(value) for value in others):
             rows.append([name, found.metrics[name], *others])
     return ["test set", "model", *baselines], rows
@@ -98,15 +98,16 @@ def verdict_line(found: Assessment) -> str:
 
 
 def write_report(
-    experiment: Experiment, search: SearchResult, handoff: Handoff, final: Outcome, found: Assessment
+    experiment: Experiment, search: SearchResult, handoff: Handoff, final: Outcome, examined: Examined
 ) -> Path:
     """Write ``report.html`` into the experiment's folder and its figures into the final run."""
+    found = examined.assessment
     page = Page(f"{experiment.domain.title}", f"experiment {experiment.name}, seed {experiment.config.seed}")
     page.text(verdict_line(found), mood="bad" if found.ill else "good")
     for line in changed_lines(found):
         page.text(line, mood="bad")
     _final_section(page, found)
-    figures = dict(figures_of(Path(found.checkpoint)))
+    figures = dict(examined.figures())
     for title, figure in figures.items():
         page.figure(title, figure)
     _training_section(page, experiment, final)
@@ -114,7 +115,7 @@ def write_report(
     _search_section(page, experiment, search)
     _provenance_section(page, found)
     _keep_figures(final.folder, figures)
-    for name, content in samples_of(Path(found.checkpoint)).items():
+    for name, content in examined.samples().items():
         Spool(final.folder).artifact(f"samples/{name}").write_bytes(content)
     return page.write(experiment.folder / "report.html")
 

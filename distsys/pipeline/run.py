@@ -21,8 +21,8 @@ from distsys.pipeline.search import SearchResult, open_study, read_search, run_s
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.mlflow_store import MlflowMirror
 from distsys.tracking.spool import RunRecord, Spool
-from distsys.training.assess import Assessment, assess
-from distsys.training.loop import cached_data
+from distsys.training.assess import Assessment, Examined, examine
+from distsys.training.data import built_data
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 
@@ -99,7 +99,7 @@ def train_one(experiment: Experiment, *, num_workers: int, local: bool, console:
             console=console,
             mirror=mirror,
         )
-        return _assessed(outcome, folder)
+        return _examined(outcome, folder).assessment
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror
 
 def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
     """What the frozen sets are made of, item by item, beside the config."""
-    bundle = cached_data(experiment.domain, RunSpec(experiment.config, "final"))
+    bundle = built_data(experiment.domain, experiment.config)
     for name, frozen in {"validation": bundle.validation, "test": bundle.test}.items():
         if frozen.manifest:
             spool.artifact(f"{name}_items.jsonl").write_text("\n".join(frozen.manifest) + "\n", encoding="utf-8")
@@ -155,7 +155,7 @@ def _one_cluster(experiment: Experiment) -> Iterator[None]:
 
 
 def _tags(experiment: Experiment) -> dict[str, str]:
-    bundle = cached_data(experiment.domain, RunSpec(experiment.config, "final"))
+    bundle = built_data(experiment.domain, experiment.config)
     data = {f"data.{key}": str(value) for key, value in bundle.provenance.items()}
     digests = {"data.validation_digest": bundle.validation.digest, "data.test_digest": bundle.test.digest}
     own = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
@@ -171,8 +171,9 @@ def _finish(
     mirror: MlflowMirror,
 ) -> RunResult:
     outcome = _final_training(experiment, handoff, num_workers, console, mirror)
-    found = _assessed(outcome, experiment.folder)
-    report = write_report(experiment, search, handoff, outcome, found)
+    examined = _examined(outcome, experiment.folder)
+    found = examined.assessment
+    report = write_report(experiment, search, handoff, outcome, examined)
     spool = Spool(experiment.folder)
     spool.log(found.metrics, step=0)
     for file in (report, experiment.folder / "evaluation.json"):
@@ -210,8 +211,8 @@ def _is_elsewhere(device: str) -> bool:
     return device == "cuda" and not torch.cuda.is_available()
 
 
-def _assessed(outcome: Outcome, folder: Path) -> Assessment:
+def _examined(outcome: Outcome, folder: Path) -> Examined:
     assert outcome.checkpoint is not None, "a run without a healthy checkpoint was refused before"
-    found = assess(outcome.checkpoint)
-    found.write(folder / "evaluation.json")
-    return found
+    examined = examine(outcome.checkpoint)
+    examined.assessment.write(folder / "evaluation.json")
+    return examined

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distsys.domains.protocol import DataBundle, Domain, MetricSpec, Sampling, effective_constraints
+from distsys.domains.protocol import (
+    AnyDomain,
+    Baseline,
+    DataBundle,
+    EvalSet,
+    Evaluation,
+    MetricSpec,
+    Sampling,
+    effective_constraints,
+)
 from distsys.domains.registry import get_domain
 from distsys.errors import UsageError
+from distsys.files import write_json
+from distsys.health.verdict import Constraint
 from distsys.training import checkpoint
+from distsys.training.data import built_data, changed_sets
 from distsys.training.evaluate import evaluate, judged, undisturbed
-from distsys.training.loop import cached_data, changed_sets
 from distsys.training.spec import RunSpec
 from distsys.training.workers import pick_device
 
@@ -33,7 +43,7 @@ class Assessment:
     """Metrics of one checkpoint on the test set.
 
     Args:
-        baselines: rows of metrics that need no model, by name.
+        baselines: rows of metrics to see the model beside, by name.
         constraints: metric to its band, value and whether it holds.
         changed: frozen sets that are not those of the training.
     """
@@ -46,7 +56,7 @@ class Assessment:
     noise_floor: float
     metrics: Mapping[str, float]
     constraints: Mapping[str, Mapping[str, Any]]
-    baselines: Mapping[str, Mapping[str, float]]
+    baselines: Mapping[str, Baseline]
     ill: list[str]
     data: Mapping[str, Any]
     changed: list[str]
@@ -56,15 +66,18 @@ class Assessment:
         return self.metrics[self.selection]
 
     def beaten_by(self) -> list[str]:
-        """Baselines with a better selection metric than the model's."""
+        """Baselines with a better selection metric than the model's; a bound is none."""
         spec = MetricSpec(self.selection, "max" if self.direction == "max" else "min", self.unit)
-        rows = {name: row.get(self.selection, math.nan) for name, row in self.baselines.items()}
+        rows = {
+            name: row.metrics.get(self.selection, math.nan)
+            for name, row in self.baselines.items()
+            if row.kind != "bound"
+        }
         return [name for name, value in rows.items() if math.isfinite(value) and spec.better(value, than=self.value)]
 
     def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(partial, path)
+        """Put it into ``path``."""
+        write_json(path, asdict(self))
 
 
 @dataclass(frozen=True)
@@ -72,16 +85,16 @@ class Loaded:
     """A checkpoint brought back to life on this machine's device."""
 
     spec: RunSpec
-    domain: Domain
+    domain: AnyDomain
     model: nn.Module
     source: checkpoint.Checkpoint
 
     def data(self) -> DataBundle:
         """The data it was trained on, built again."""
-        return cached_data(self.domain, self.spec)
+        return built_data(self.domain, self.spec.config)
 
 
-def load_model(path: Path, *, domain: Domain | None = None) -> Loaded:
+def load_model(path: Path, *, domain: AnyDomain | None = None) -> Loaded:
     """The model in checkpoint directory ``path``.
 
     Raises:
@@ -99,15 +112,42 @@ def load_model(path: Path, *, domain: Domain | None = None) -> Loaded:
     return Loaded(spec, domain, model.to(pick_device(spec.config.device)).eval(), source)
 
 
+@dataclass(frozen=True)
+class Examined:
+    """A checkpoint that was evaluated on its test set, and what of that can still be shown."""
+
+    assessment: Assessment
+    loaded: Loaded
+    test: EvalSet
+    evaluation: Evaluation
+
+    def figures(self) -> Mapping[str, Figure]:
+        """The domain's figures."""
+        with undisturbed(self.loaded.model, seed=0):
+            return self.loaded.domain.figures(self.loaded.model, self.test, self.evaluation)
+
+    def samples(self) -> Mapping[str, bytes]:
+        """Files to listen to or open; none where the domain has none."""
+        domain = self.loaded.domain
+        if not isinstance(domain, Sampling):
+            return {}
+        with undisturbed(self.loaded.model, seed=0):
+            return domain.samples(self.loaded.model, self.test, self.evaluation)
+
+
 def assess(path: Path) -> Assessment:
     """Evaluate the checkpoint in ``path`` on its test set."""
+    return examine(path).assessment
+
+
+def examine(path: Path) -> Examined:
+    """The same, with what figures and samples need."""
     loaded = load_model(path)
-    domain = loaded.domain
-    bundle = loaded.data()
-    device = next(loaded.model.parameters()).device
+    domain, bundle = loaded.domain, loaded.data()
+    test = bundle.test.to(next(loaded.model.parameters()).device)
     constraints = effective_constraints(domain, loaded.spec.bands())
-    found = evaluate(domain, loaded.model, bundle.test.to(device), constraints=constraints)
-    return Assessment(
+    found = evaluate(domain, loaded.model, test, constraints=constraints)
+    assessment = Assessment(
         checkpoint=str(path),
         step=loaded.source.step,
         selection=domain.selection.name,
@@ -115,19 +155,17 @@ def assess(path: Path) -> Assessment:
         direction=domain.selection.direction,
         noise_floor=found.noise_floor(),
         metrics=dict(found.metrics),
-        constraints={
-            item.metric: {
-                "band": str(item),
-                "value": found.metrics[item.metric],
-                "holds": item.violation(found.metrics[item.metric]) == 0.0,
-            }
-            for item in constraints
-        },
-        baselines={name: dict(row) for name, row in bundle.test.baselines().items()},
+        constraints={item.metric: _held(item, found.metrics[item.metric]) for item in constraints},
+        baselines=dict(domain.baselines(loaded.spec.config, bundle, bundle.test)),
         ill=judged(found, constraints, step=loaded.source.step),
         data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
         changed=changed_sets(loaded.source.meta, bundle),
     )
+    return Examined(assessment, loaded, test, found)
+
+
+def _held(constraint: Constraint, value: float) -> dict[str, Any]:
+    return {"band": str(constraint), "value": value, "holds": constraint.violation(value) == 0.0}
 
 
 def known_ills(path: Path) -> list[str]:
@@ -138,24 +176,6 @@ def known_ills(path: Path) -> list[str]:
             content = json.loads(written.read_text(encoding="utf-8"))
             return list(content["ill"]) if content["checkpoint"] == str(path) else []
     return []
-
-
-def figures_of(path: Path) -> Mapping[str, Figure]:
-    """The domain's figures for the checkpoint in ``path``, on its test set."""
-    loaded = load_model(path)
-    device = next(loaded.model.parameters()).device
-    with undisturbed(loaded.model, seed=0):
-        return loaded.domain.figures(loaded.model, loaded.data().test.to(device))
-
-
-def samples_of(path: Path) -> Mapping[str, bytes]:
-    """Files to listen to or open, of the checkpoint in ``path`` on its test set; none where the domain has none."""
-    loaded = load_model(path)
-    if not isinstance(loaded.domain, Sampling):
-        return {}
-    device = next(loaded.model.parameters()).device
-    with undisturbed(loaded.model, seed=0):
-        return loaded.domain.samples(loaded.model, loaded.data().test.to(device))
 
 
 def find_checkpoint(place: Path) -> Path:

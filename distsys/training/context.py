@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distsys.domains.protocol import Domain
+from distsys.domains.protocol import AnyDomain
 from distsys.tracking.spool import Tracker
 from distsys.training.evaluate import Validation
 from distsys.training.spec import RunSpec
@@ -31,7 +31,7 @@ class FitContext:
     """
 
     spec: RunSpec
-    domain: Domain
+    domain: AnyDomain
     folder: Path
     workers: Workers
     tracker: Tracker | None

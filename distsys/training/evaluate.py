@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distsys.domains.protocol import Domain, EvalSet, Evaluation
+from distsys.config.schema import CoreConfig
+from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation
 from distsys.errors import ConfigError, did_you_mean
 from distsys.health.verdict import Constraint, judge_constraints
 from distsys.training.objective import Objective
@@ -73,7 +74,7 @@ def undisturbed(model: nn.Module, *, seed: int) -> Iterator[None]:
             np.random.set_state(states[1])
 
 
-def evaluate(domain: Domain, model: nn.Module, data: EvalSet, *, constraints: Sequence[Constraint]) -> Evaluation:
+def evaluate(domain: AnyDomain, model: nn.Module, data: EvalSet, *, constraints: Sequence[Constraint]) -> Evaluation:
     """The domain's metrics of ``model`` on ``data``.
 
     Raises:
@@ -91,7 +92,9 @@ def evaluate(domain: Domain, model: nn.Module, data: EvalSet, *, constraints: Se
     return result
 
 
-def mean_terms(domain: Domain, model: nn.Module, data: EvalSet, *, seed: int) -> dict[str, Tensor]:
+def mean_terms(
+    domain: AnyDomain, model: nn.Module, data: EvalSet, *, config: CoreConfig, seed: int
+) -> dict[str, Tensor]:
     """Each loss term on ``data``, weighted by the items of its batches."""
     device = next(model.parameters()).device
     sums: dict[str, Tensor] = {}
@@ -100,7 +103,8 @@ def mean_terms(domain: Domain, model: nn.Module, data: EvalSet, *, seed: int) ->
         generator = torch.Generator(device=device).manual_seed(seed)
         for batch in data.batches:
             items = len(next(iter(batch.values())))
-            for name, value in domain.loss_terms(model, batch, generator=generator).items():
+            outputs = domain.forward(model, batch, generator=generator)
+            for name, value in domain.loss_terms(outputs, batch, config=config).items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value.float() * items
             count += items
     return {name: value / count for name, value in sums.items()}
@@ -113,10 +117,11 @@ def judged(evaluation: Evaluation, constraints: Sequence[Constraint], *, step: i
 
 
 def validate(
-    domain: Domain,
+    domain: AnyDomain,
     model: nn.Module,
     data: EvalSet,
     *,
+    config: CoreConfig,
     objective: Objective,
     constraints: Sequence[Constraint],
     step: int,
@@ -124,7 +129,7 @@ def validate(
 ) -> Validation:
     """Metrics, terms and constraints of ``model`` at one moment of a run."""
     evaluation = evaluate(domain, model, data, constraints=constraints)
-    terms = mean_terms(domain, model, data, seed=0)
+    terms = mean_terms(domain, model, data, config=config, seed=0)
     return Validation(
         step=step,
         loss=float(objective.total(terms, progress)),

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from distsys.config.validate import dump, fingerprint
-from distsys.domains.protocol import Batch, DataBundle, Domain, effective_constraints, to_device
+from distsys.domains.protocol import Batch, effective_constraints, to_device
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
+from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
 from distsys.training.objective import Objective
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
-from distsys.training.spec import RunSpec
 from distsys.training.step import Stepper, seed_globally
 
 _SEARCH_CHECKPOINT_S = 15.0
@@ -47,7 +46,7 @@ class Run:
         self._spec, self._domain, self._workers = context.spec, context.domain, context.workers
         config = self._spec.config
         torch.set_num_threads(config.cpu_threads)
-        self.data = cached_data(self._domain, self._spec)
+        self.data = built_data(self._domain, self._spec.config)
         self._validation_set = self.data.validation.to(self._workers.device)
         seed_globally(config.seed, self._workers.device)
         model = self._domain.build_model(config, self.data.statistics).to(self._workers.device)
@@ -120,6 +119,7 @@ class Run:
             self._domain,
             self._stepper.evaluated,
             self._validation_set,
+            config=self._spec.config,
             objective=self._objective,
             constraints=self._constraints,
             step=self.step,
@@ -172,28 +172,3 @@ class Run:
         if changed := changed_sets(found.meta, self.data):
             self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
-
-
-def changed_sets(meta: Mapping[str, Any], data: DataBundle) -> list[str]:
-    """Frozen sets that are not those a checkpoint was made beside, and may hold what it was trained on."""
-    made = meta.get("sets", {})
-    return [name for name, digest in set_digests(data).items() if made.get(name, digest) != digest]
-
-
-def set_digests(data: DataBundle) -> dict[str, str]:
-    """What tells a frozen set from another, by its name."""
-    return {"validation": data.validation.digest, "test": data.test.digest}
-
-
-_bundles: dict[str, DataBundle] = {}
-
-
-def cached_data(domain: Domain, spec: RunSpec) -> DataBundle:
-    """The data of ``spec``, built once a process for trials that share it."""
-    content = dump(spec.config)
-    key = fingerprint({"domain": domain.name, **{name: content[name] for name in ("data", "model", "seed")}})
-    if key not in _bundles:
-        while len(_bundles) >= 2:
-            _bundles.pop(next(iter(_bundles)))
-        _bundles[key] = domain.build_data(spec.config, seed=spec.config.seed)
-    return _bundles[key]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from distsys.config.schema import Band, CoreConfig, PhaseConfig, Schedule
 from distsys.config.validate import config_type, dump, fingerprint
-from distsys.domains.protocol import Domain
+from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 
 Phase = Literal["search", "final"]
@@ -62,7 +62,7 @@ class RunSpec:
         return {"config": dump(self.config), "phase": self.phase, "share": self.share}
 
     @classmethod
-    def from_content(cls, content: Mapping[str, Any], domain: Domain | None = None) -> Self:
+    def from_content(cls, content: Mapping[str, Any], domain: AnyDomain | None = None) -> Self:
         """The spec that ``content`` describes, validated again."""
         domain = domain or get_domain(content["config"]["domain"])
         config = config_type(domain.config).model_validate(content["config"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distsys.config.schema import CoreConfig, OptimizerConfig
-from distsys.domains.protocol import Batch, Domain
+from distsys.domains.protocol import AnyDomain, Batch
 from distsys.errors import StoppedByHealth
 from distsys.training.objective import Objective
 from distsys.training.workers import Workers
@@ -23,13 +23,14 @@ _FEW = 3
 class Terms(nn.Module):
     """A model seen as its loss terms, so that data-parallel wrapping needs nothing of the domain."""
 
-    def __init__(self, domain: Domain, model: nn.Module) -> None:
+    def __init__(self, domain: AnyDomain, model: nn.Module, config: CoreConfig) -> None:
         super().__init__()
         self.model = model
-        self._domain = domain
+        self._domain, self._config = domain, config
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return dict(self._domain.loss_terms(self.model, batch, generator=generator))
+        outputs = self._domain.forward(self.model, batch, generator=generator)
+        return dict(self._domain.loss_terms(outputs, batch, config=self._config))
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -61,7 +62,7 @@ class Stepper:
 
     def __init__(
         self,
-        domain: Domain,
+        domain: AnyDomain,
         model: nn.Module,
         objective: Objective,
         *,
@@ -70,7 +71,7 @@ class Stepper:
         workers: Workers,
     ) -> None:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
-        self._terms = workers.wrap(Terms(domain, model))
+        self._terms = workers.wrap(Terms(domain, model, config))
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
         self._optimizer = torch.optim.AdamW(

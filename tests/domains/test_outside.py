@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.domains.contract import DomainContract
+from distsys.testing.contract import DomainContract
+from distsys.testing.subject import Overfit, Subject
 
 
 class TestSine(DomainContract):
     domain_name = "sine"
-    overfit_term = "mse"
-    overfit_rate = 2e-2
+    overfit = Overfit("mse", rate=2e-2, share=0.05)
 
-    @pytest.fixture(autouse=True)
-    def _place(self, outside: Path) -> None:
-        self._folder = outside
-
-    def config_path(self) -> Path:
-        return self._folder / "sine.yaml"
+    @pytest.fixture(scope="class")
+    @classmethod
+    def subject(cls, outside: Path) -> Subject:
+        return Subject(cls.domain_name, str(outside / "sine.yaml"), overfit=cls.overfit)

@@ -43,7 +43,7 @@ def finished(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def test_it_ends_with_a_model_its_baselines_and_a_report(finished: tuple[Path, dict[str, object]]) -> None:
     folder, printed = finished
-    assert printed["baselines"]["zero"]["mae"] > printed["metrics"]["mae"]  # type: ignore[index]
+    assert printed["baselines"]["zero"]["metrics"]["mae"] > printed["metrics"]["mae"]  # type: ignore[index]
     assert printed["constraints"]["spread"]["holds"] is True  # type: ignore[index]
     report = (folder / "report.html").read_text()
     for text in ("baselines", "Final training", "Handoff", "Search", "lambda_size", "data:image/png;base64"):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+from distsys.domains.protocol import Baseline
 from distsys.pipeline.report import assessment_text, metric_table
 from distsys.training.assess import Assessment
 
 
 def assessment(baselines: dict[str, dict[str, float]]) -> Assessment:
     metrics = {"error_m": 0.5, "success": 0.9, "success/near": 0.95, "own": 7.25}
-    return Assessment("place", 10, "error_m", "m", "min", 0.01, metrics, {}, baselines, [], {}, [])
+    rows = {name: Baseline("peer", row) for name, row in baselines.items()}
+    return Assessment("place", 10, "error_m", "m", "min", 0.01, metrics, {}, rows, [], {}, [])
 
 
 def test_the_selection_metric_is_shown_when_no_baseline_has_it() -> None:

@@ -163,11 +163,9 @@ class NanAfter:
     def __getattr__(self, name: str) -> object:
         return getattr(self._domain, name)
 
-    def loss_terms(
-        self, model: torch.nn.Module, batch: object, *, generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        terms: dict[str, torch.Tensor] = self._domain.loss_terms(model, batch, generator=generator)  # type: ignore[attr-defined]
-        if model.training:
+    def loss_terms(self, outputs: dict[str, torch.Tensor], batch: object, *, config: object) -> dict[str, torch.Tensor]:
+        terms: dict[str, torch.Tensor] = self._domain.loss_terms(outputs, batch, config=config)  # type: ignore[attr-defined]
+        if outputs["out"].requires_grad:
             self._calls += 1
             if self._start < self._calls <= self._start + self._count:
                 terms["mse"] = terms["mse"] * float("nan")

@@ -63,13 +63,22 @@ def test_training_and_validation_weigh_the_same_batch_alike(outside: Path, tmp_p
     run = Run(make_context(outside, tmp_path, "final.weights.lambda_size=0.5"))
     data = run.data.validation
     found = validate(
-        run._domain, run._stepper.model, data, objective=run._objective, constraints=(), step=0, progress=0.0
+        run._domain,
+        run._stepper.model,
+        data,
+        config=run._spec.config,
+        objective=run._objective,
+        constraints=(),
+        step=0,
+        progress=0.0,
     )
-    terms = run._domain.loss_terms(run._stepper.model.eval(), data.batches[0], generator=torch.Generator())
+    batch = data.batches[0]
+    outputs = run._domain.forward(run._stepper.model.eval(), batch, generator=torch.Generator())
+    terms = run._domain.loss_terms(outputs, batch, config=run._spec.config)
     expected = float(terms["mse"].detach()) + 0.5 * float(terms["size"].detach())
     assert found.loss == pytest.approx(expected, rel=1e-6)
     assert found.weights == {"lambda_mse": 1.0, "lambda_size": 0.5}
-    raw = mean_terms(run._domain, run._stepper.model, data, seed=0)
+    raw = mean_terms(run._domain, run._stepper.model, data, config=run._spec.config, seed=0)
     assert found.terms["size"] == pytest.approx(float(raw["size"]))
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from distsys.domains.protocol import Prediction
+from distsys.domains.kit import csv_text, json_text
+from distsys.domains.protocol import Prediction, Statistics
 from distsys.domains.semantic_eq.config import Request
-from distsys.domains.semantic_eq.model import SettingAutoencoder
-from distsys.domains.semantic_eq.response import response_db
-from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, SHELF_Q, decode_setting, encode_setting
+from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, SHELF_Q, decode_setting, encode_setting
+from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 from distsys.errors import UsageError, did_you_mean
 
 _APO_KINDS = {"low_shelf": "LSC", "bell": "PK", "high_shelf": "HSC"}
@@ -29,7 +25,7 @@ class WordMap:
         statistics: ``terms``, ``term_u`` [rows, 13] and ``term_label`` [rows], as saved with the model.
     """
 
-    def __init__(self, model: SettingAutoencoder, statistics: Mapping[str, Tensor | list[str]]) -> None:
+    def __init__(self, model: SettingAutoencoder, statistics: Statistics) -> None:
         terms, u, label = statistics["terms"], statistics["term_u"], statistics["term_label"]
         assert isinstance(terms, list) and isinstance(u, Tensor) and isinstance(label, Tensor)
         device = next(model.parameters()).device
@@ -51,8 +47,9 @@ class WordMap:
         return self._centres[term]
 
 
-def answer(model: SettingAutoencoder, words: WordMap, request: Request) -> Prediction:
-    """The setting that ``request`` describes, decoded from the latent."""
+def predict(model: SettingAutoencoder, request: Request) -> Prediction:
+    """The setting that ``request`` describes, as Equalizer APO text, JSON or CSV."""
+    words = WordMap(model, model.statistics)
     start = words.centre(request.term) if request.toward else _flat(model)
     end = words.centre(request.toward or request.term)
     latent = start + request.strength * (end - start)
@@ -61,17 +58,18 @@ def answer(model: SettingAutoencoder, words: WordMap, request: Request) -> Predi
     # A shelf reaches its whole gain only beyond the grid. Rounded up to what is written: rounding down would clip.
     shelves_db = [physical[band.gain] for band in BANDS if band.q is None]
     peak_db = math.ceil(10.0 * max(0.0, float(response_db(u).max()), *shelves_db)) / 10.0
+    setting = {item.name: round(value, 4) for item, value in zip(PARAMETERS, physical, strict=True)}
     summary = {
         "term": request.term,
         "toward": request.toward,
         "strength": request.strength,
         "preamp_db": round(0.0 - peak_db, 1),
-        "setting": {item.name: round(value, 4) for item, value in zip(PARAMETERS, physical, strict=True)},
+        "setting": setting,
     }
     files = {
         ".txt": _apo_text(physical, peak_db),
-        ".json": json.dumps(summary, indent=1) + "\n",
-        ".csv": _csv_text(summary),
+        ".json": json_text(summary),
+        ".csv": csv_text(["term", *setting], [{"term": request.term, **setting}]),
     }
     return Prediction(summary, files)
 
@@ -92,11 +90,3 @@ def _apo_text(physical: list[float], peak_db: float) -> str:
             f"Gain {physical[band.gain]:.1f} dB Q {q:.3f}"
         )
     return "\n".join(lines) + "\n"
-
-
-def _csv_text(summary: Mapping[str, Any]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["term", *summary["setting"]])
-    writer.writerow([summary["term"], *summary["setting"].values()])
-    return buffer.getvalue()

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from distsys.config import DataPath, Section
-from distsys.domains.semantic_eq.settings import NUM_PARAMETERS
+from distsys.config import DataPath, Section, Share
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NUM_PARAMETERS = 13
+"""Of a setting: gain and frequency of five bands, and Q of the three bells."""
 
 
 class DataConfig(Section):

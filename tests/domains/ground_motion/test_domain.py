@@ -19,7 +19,8 @@ from distsys.domains.ground_motion.records import read_one
 from distsys.domains.ground_motion.synthetic import LEVEL_SCATTER, synthetic_records
 from distsys.domains.ground_motion.windows import prepare
 from distsys.domains.protocol import Inspecting
-from tests.domains.contract import DomainContract
+from distsys.testing.contract import DomainContract
+from distsys.testing.subject import Overfit
 from tests.domains.ground_motion.support import SMALL, small_bundle, some_record, write_at2, write_npz
 
 Call = Callable[..., tuple[int, str, str]]
@@ -35,9 +36,7 @@ TINY = (
 class TestGroundMotion(DomainContract):
     domain_name = "ground_motion"
     overrides = (*SMALL, "model.dropout=0.0")
-    overfit_term = "fit"
-    overfit_rate = 1e-2
-    overfit_share = 0.5
+    overfit = Overfit("fit", rate=1e-2, share=0.5)
 
 
 def test_the_domain_can_look_at_its_data() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from distsys.domains.ground_motion.scores import correlation
 
 from distsys.domains.ground_motion import GroundMotion
 from distsys.domains.ground_motion import data as data_module
@@ -16,7 +17,6 @@ from distsys.domains.ground_motion.folds import event_numbers, split
 from distsys.domains.ground_motion.levels import LevelModel, features_of, levels_of
 from distsys.domains.ground_motion.model import NUM_FOLDS
 from distsys.domains.ground_motion.operators import NUM_BANDS, NUM_FRAMES, highpart, lowpass, rms
-from distsys.domains.ground_motion.scores import correlation
 from distsys.domains.ground_motion.synthesis import to_levels
 from distsys.domains.ground_motion.windows import prepare
 from distsys.domains.protocol import to_device

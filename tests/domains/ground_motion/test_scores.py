@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from distsys.domains.ground_motion.scores import correlation, covered, crps
 
 from distsys.domains.ground_motion.metrics import Scores
 from distsys.domains.ground_motion.operators import highpart, lowpass
-from distsys.domains.ground_motion.scores import correlation, covered, crps
 from tests.domains.ground_motion.support import small_bundle, some_motions
 
 

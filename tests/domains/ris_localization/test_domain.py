@@ -15,8 +15,9 @@ from distsys.domains.ris_localization.config import Config, DataConfig
 from distsys.domains.ris_localization.evaluation import true_columns
 from distsys.domains.ris_localization.model import CovarianceNet, aligned, main_eigenvectors
 from distsys.domains.ris_localization.scenes import SceneSource
+from distsys.testing.contract import DomainContract
+from distsys.testing.subject import Overfit
 from distsys.training.evaluate import evaluate, judged
-from tests.domains.contract import DomainContract
 
 SMALL = (
     "data.num_x=4",
@@ -31,15 +32,13 @@ SMALL = (
 class TestRisLocalization(DomainContract):
     domain_name = "ris_localization"
     overrides = SMALL
-    overfit_term = "covariance"
-    overfit_rate = 1e-2
+    overfit = Overfit("covariance", rate=1e-2, share=0.05)
 
 
 class TestCodedSurface(DomainContract):
     domain_name = "ris_localization"
     overrides = (*SMALL, "data.measurement=coded", "data.num_antennas=6", "data.min_sources=1", "data.max_sources=3")
-    overfit_term = "covariance"
-    overfit_rate = 1e-2
+    overfit = Overfit("covariance", rate=1e-2, share=0.05)
 
 
 def tiny() -> tuple[Config, DataBundle]:

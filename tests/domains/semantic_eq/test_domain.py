@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.domains.contract import DomainContract
+from distsys.testing.contract import DomainContract
+from distsys.testing.subject import Overfit
 
 SMALL = ("model.width=64", "data.num_synthetic=600", "data.held_out_rows=60")
 
@@ -10,17 +11,16 @@ SMALL = ("model.width=64", "data.num_synthetic=600", "data.held_out_rows=60")
 class TestAutoencoder(DomainContract):
     domain_name = "semantic_eq"
     overrides = SMALL
-    overfit_term = "response"
+    overfit = Overfit("response", share=0.05)
 
 
 class TestVariational(DomainContract):
     domain_name = "semantic_eq"
     overrides = (*SMALL, "model.variant=vae")
-    overfit_term = "params"
-    overfit_rate = 5e-3
+    overfit = Overfit("params", rate=5e-3, share=0.05)
 
 
 class TestSeedHeads(DomainContract):
     domain_name = "semantic_eq"
     overrides = (*SMALL, "model.heads=seed")
-    overfit_term = "response"
+    overfit = Overfit("response", share=0.05)

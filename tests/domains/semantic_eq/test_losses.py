@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distsys.domains.semantic_eq.config import ModelConfig
-from distsys.domains.semantic_eq.losses import (
+from distsys.domains.semantic_eq.model.losses import (
     contrastive_chance,
     contrastive_loss,
     excess_loss,
@@ -16,7 +16,7 @@ from distsys.domains.semantic_eq.losses import (
     parameter_loss,
     response_loss,
 )
-from distsys.domains.semantic_eq.model import SettingAutoencoder, bounded, seed_bounded
+from distsys.domains.semantic_eq.model.network import SettingAutoencoder, bounded, seed_bounded
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:

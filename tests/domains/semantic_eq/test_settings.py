@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.signal import freqz
 
-from distsys.domains.semantic_eq.response import band_responses_db, frequency_grid_hz, response_db
-from distsys.domains.semantic_eq.settings import (
+from distsys.domains.semantic_eq.data.response import band_responses_db, frequency_grid_hz, response_db
+from distsys.domains.semantic_eq.data.settings import (
     BANDS,
     NUM_PARAMETERS,
     PARAMETERS,

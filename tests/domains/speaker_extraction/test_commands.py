@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
 from distsys.domains.speaker_extraction.audio import resample
+
 from distsys.domains.speaker_extraction.losses import equilibrium_rms_ratio
 from distsys.domains.speaker_extraction.synthetic import synthetic_voices
 from distsys.training import loop

@@ -19,26 +19,21 @@ from distsys.domains.speaker_extraction.model import Extractor
 from distsys.domains.speaker_extraction.samples import chosen_examples, make_samples
 from distsys.domains.speaker_extraction.spectrum import Spectrum
 from distsys.domains.speaker_extraction.synthetic import Voice, speak, synthetic_voices
-from tests.domains.contract import DomainContract
+from distsys.testing.contract import DomainContract
+from distsys.testing.subject import Overfit
 from tests.domains.speaker_extraction.support import RATE_HZ, SMALL, small_config
 
 
 class TestSpeakerExtraction(DomainContract):
     domain_name = "speaker_extraction"
     overrides = SMALL
-    overfit_term = "phase"
-    overfit_rate = 1e-2
-    overfit_steps = 100
-    overfit_share = 0.7
+    overfit = Overfit("phase", rate=1e-2, steps=100, share=0.7)
 
 
 class TestCausal(DomainContract):
     domain_name = "speaker_extraction"
     overrides = (*SMALL, "model.causal=true", "data.max_interferers=2", "model.ta_reference=full_scale")
-    overfit_term = "phase"
-    overfit_rate = 1e-2
-    overfit_steps = 100
-    overfit_share = 0.8
+    overfit = Overfit("phase", rate=1e-2, steps=100, share=0.8)
 
 
 def test_the_domain_can_be_heard_and_exported() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from distsys.domains.speaker_extraction.audio import clipped_share, read_audio
 
 from distsys.domains.faults import Faults
-from distsys.domains.speaker_extraction.audio import clipped_share, read_audio
 from distsys.domains.speaker_extraction.data import build_data
 from distsys.domains.speaker_extraction.recordings import read_speakers
 from distsys.errors import DataError

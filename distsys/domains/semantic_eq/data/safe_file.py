@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distsys.domains.semantic_eq.settings import PARAMETERS
+from distsys.domains.semantic_eq.data.settings import PARAMETERS
 from distsys.errors import DataError, did_you_mean
 
 _TEXT_COLUMNS = ("submitter", "term")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from distsys.domains.semantic_eq.config import DataConfig
-from distsys.domains.semantic_eq.safe_file import Table
+from distsys.domains.semantic_eq.data.safe_file import Table
 from distsys.errors import DataError
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.protocol import Batch
-from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, decode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, decode_setting
 from distsys.shapes import Float, Int
 
 NUM_NEIGHBOURS = 15

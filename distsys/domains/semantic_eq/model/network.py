@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distsys.domains.semantic_eq.config import ModelConfig
-from distsys.domains.semantic_eq.response import response_db
-from distsys.domains.semantic_eq.settings import NUM_PARAMETERS, columns
+from distsys.domains.protocol import Statistics
+from distsys.domains.semantic_eq.config import NUM_PARAMETERS, Config, ModelConfig
+from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.data.settings import columns
 from distsys.shapes import Float
 
 CURVE_POINTS = 64
@@ -81,7 +81,7 @@ class SettingAutoencoder(nn.Module):
         statistics: the words and their training settings, which a prediction starts from.
     """
 
-    def __init__(self, config: ModelConfig, statistics: Mapping[str, Tensor | list[str]]) -> None:
+    def __init__(self, config: ModelConfig, statistics: Statistics) -> None:
         super().__init__()
         self.statistics, self.temperature = statistics, config.temperature
         self._is_variational = config.variant == "vae"
@@ -124,6 +124,11 @@ class SettingAutoencoder(nn.Module):
     def decode(self, latent: Float[Tensor, "items latent"]) -> Float[Tensor, "items 13"]:
         """u in [0, 1] for any latent."""
         return self.bound(self.activations(latent))
+
+
+def build_model(config: Config, statistics: Statistics) -> SettingAutoencoder:
+    """The autoencoder; it keeps the words' settings, which predictions need."""
+    return SettingAutoencoder(config.model, statistics)
 
 
 def _layers(size_in: int, width: int, depth: int, size_out: int) -> nn.Sequential:

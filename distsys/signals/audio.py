@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from math import gcd
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from distsys.errors import DataError
 
@@ -79,14 +77,6 @@ def clipped_share(samples: np.ndarray) -> float:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], at_peak, [False])).astype(np.int8)))
     runs = edges[1::2] - edges[::2]
     return float(runs[runs >= _CLIP_RUN].sum() / len(samples))
-
-
-def resample(samples: np.ndarray, *, source_hz: int, target_hz: int) -> np.ndarray:
-    """``samples`` [time] at another rate (polyphase, Kaiser window), as float32."""
-    if source_hz == target_hz:
-        return samples
-    shared = gcd(source_hz, target_hz)
-    return np.asarray(resample_poly(samples, target_hz // shared, source_hz // shared), dtype=np.float32)
 
 
 def wav_bytes(samples: np.ndarray, *, rate_hz: int) -> bytes:

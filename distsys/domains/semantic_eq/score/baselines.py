@@ -5,35 +5,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distsys.domains.protocol import Batch
-from distsys.domains.semantic_eq.metrics import (
+from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
+from distsys.domains.semantic_eq.config import Config
+from distsys.domains.semantic_eq.data.bundle import RecombiningSource
+from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.score.metrics import (
     knn_accuracy,
     parameter_errors,
     response_errors_db,
     shuffled_silhouette,
     silhouette,
 )
-from distsys.domains.semantic_eq.response import response_db
 
 
-def baseline_rows(train: Batch, held_out: Batch, *, latent_size: int) -> dict[str, dict[str, float]]:
-    """Metrics of every baseline, fitted on ``train`` and measured on ``held_out``."""
+def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Baseline]:
+    """Metrics of every baseline, fitted on the training rows of ``bundle`` and measured on ``data``."""
+    assert isinstance(bundle.train, RecombiningSource)
+    train, (held_out,), rank = bundle.train.rows.batch(), data.batches, config.model.latent_size
     u, target_u = train["u"], held_out["u"]
-    curves = {
-        f"PCA-{latent_size} of curves": _project(train["curve_db"], held_out["curve_db"], latent_size),
-        "flat": torch.zeros_like(held_out["curve_db"]),
+    settings: dict[str, tuple[Kind, Tensor]] = {
+        f"PCA-{rank} on u": ("peer", _project(u, target_u, rank).clamp(0.0, 1.0)),
+        "constant mean": ("trivial", u.mean(dim=0).expand_as(target_u)),
+        "class mean": ("trivial", _class_means(train)[held_out["label"]]),
     }
-    settings = {
-        f"PCA-{latent_size} on u": _project(u, target_u, latent_size).clamp(0.0, 1.0),
-        "constant mean": u.mean(dim=0).expand_as(target_u),
-        "class mean": _class_means(train)[held_out["label"]],
+    curves: dict[str, tuple[Kind, Tensor]] = {
+        f"PCA-{rank} of curves": ("peer", _project(train["curve_db"], held_out["curve_db"], rank)),
+        "flat": ("trivial", torch.zeros_like(held_out["curve_db"])),
     }
     rows = {
-        name: _row(response_db(value), held_out) | parameter_errors(value, target_u=target_u)
-        for name, value in settings.items()
+        name: Baseline(kind, _row(response_db(value), held_out) | parameter_errors(value, target_u=target_u))
+        for name, (kind, value) in settings.items()
     }
-    rows |= {name: _row(value, held_out) for name, value in curves.items()}
-    return rows | {"raw parameters": _raw(train, held_out), "majority": {"knn_accuracy": _majority(train, held_out)}}
+    rows |= {name: Baseline(kind, _row(value, held_out)) for name, (kind, value) in curves.items()}
+    rows["raw parameters"] = Baseline("peer", _raw(train, held_out))
+    rows["majority"] = Baseline("trivial", {"knn_accuracy": _majority(train, held_out)})
+    return rows
 
 
 def _row(estimate_db: Tensor, held_out: Batch) -> dict[str, float]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from distsys.domains.protocol import Batch
-from distsys.domains.semantic_eq.model import SettingAutoencoder
-from distsys.domains.semantic_eq.response import frequency_grid_hz, response_db
+from distsys.domains.kit import labelled
+from distsys.domains.protocol import Batch, EvalSet, Evaluation
+from distsys.domains.semantic_eq.data.response import frequency_grid_hz, response_db
+from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.score.evaluation import Found
 
 _COLOURS = ("#c05621", "#2b6cb0", "#2f855a", "#805ad5", "#b83280", "#718096")
 _NUM_EXAMPLES = 6
@@ -19,14 +20,15 @@ _MIN_SPAN_DB = 3.0
 """A flat setting is drawn flat, not blown up to fill its panel."""
 
 
-def make_figures(
-    model: SettingAutoencoder, held_out: Batch, reference: Batch, terms: Sequence[str]
-) -> Mapping[str, Figure]:
-    """Figures by title."""
+def figures(model: SettingAutoencoder, data: EvalSet, evaluation: Evaluation) -> Mapping[str, Figure]:
+    """Responses beside their targets, the latent map, and each word's curve."""
+    (held_out,), reference, found = data.batches, data.reference, evaluation.details
+    terms = model.statistics["terms"]
+    assert reference is not None and isinstance(found, Found) and isinstance(terms, list)
     return {
-        "Responses": _responses(model, held_out),
-        "Latent map": _latent_map(model, held_out, reference, terms),
-        "Word curves": _word_curves(model, reference, terms),
+        "Responses": _responses(found, held_out),
+        "Latent map": _latent_map(model, found, held_out, reference, terms),
+        "Word curves": _word_curves(model, found, reference, terms),
     }
 
 
@@ -34,17 +36,14 @@ def _response_axes(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.set_xlim(20, 20000)
     axes.set_xticks([20, 100, 1000, 10000], ["20", "100", "1k", "10k"])
-    axes.set_xlabel("frequency, Hz", fontsize=8)
-    axes.set_ylabel("gain, dB", fontsize=8)
-    axes.grid(alpha=0.25)
-    axes.tick_params(labelsize=8)
+    labelled(axes, x="frequency, Hz", y="gain, dB")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -_MIN_SPAN_DB), max(high, _MIN_SPAN_DB))
 
 
-def _responses(model: SettingAutoencoder, held_out: Batch) -> Figure:
+def _responses(found: Found, held_out: Batch) -> Figure:
     """Held-out settings at even ranks of their error, best to worst."""
-    estimate = response_db(model.decode(model.encode(held_out["u"], curve_db=held_out["curve_db"]).mean)).cpu()
+    estimate = found.estimate_db.cpu()
     target, grid = held_out["curve_db"].cpu(), frequency_grid_hz()
     error = (estimate - target).abs().mean(dim=1)
     ranks = torch.linspace(0, len(error) - 1, _NUM_EXAMPLES).long()
@@ -61,11 +60,12 @@ def _responses(model: SettingAutoencoder, held_out: Batch) -> Figure:
     return figure
 
 
-def _latent_map(model: SettingAutoencoder, held_out: Batch, reference: Batch, terms: Sequence[str]) -> Figure:
+def _latent_map(
+    model: SettingAutoencoder, found: Found, held_out: Batch, reference: Batch, terms: Sequence[str]
+) -> Figure:
     """The projection's two main axes: training words pale, held-out words strong."""
-    known = model.projection(model.encode(reference["u"], curve_db=reference["curve_db"]).mean)
-    asked = model.projection(model.encode(held_out["u"], curve_db=held_out["curve_db"]).mean)
-    known, asked = (torch.nn.functional.normalize(points, dim=1) for points in (known, asked))
+    codes = (model.projection(code) for code in (found.known, found.latent))
+    known, asked = (torch.nn.functional.normalize(points, dim=1) for points in codes)
     mean = known.mean(dim=0)
     axes_of = torch.linalg.svd(known - mean, full_matrices=False)[2][:2].T
     figure = Figure(figsize=(6.5, 4.6), layout="constrained")
@@ -84,16 +84,14 @@ def _latent_map(model: SettingAutoencoder, held_out: Batch, reference: Batch, te
                 label=shown,
                 linewidths=0,
             )
-    axes.set_xlabel("first axis of the projection", fontsize=8)
-    axes.set_ylabel("second axis", fontsize=8)
-    axes.tick_params(labelsize=8)
+    labelled(axes, x="first axis of the projection", y="second axis")
     figure.legend(loc="outside right upper", fontsize=8)
     return figure
 
 
-def _word_curves(model: SettingAutoencoder, reference: Batch, terms: Sequence[str]) -> Figure:
+def _word_curves(model: SettingAutoencoder, found: Found, reference: Batch, terms: Sequence[str]) -> Figure:
     """Each word's centre in the latent, decoded, over the 16-84 % band of its settings."""
-    latent: Tensor = model.encode(reference["u"], curve_db=reference["curve_db"]).mean
+    latent = found.known
     figure = Figure(figsize=(3.3 * min(3, len(terms)), 2.8 * -(-len(terms) // 3)), layout="constrained")
     grid = frequency_grid_hz()
     for word, name in enumerate(terms):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from distsys.domains.semantic_eq.config import NUM_PARAMETERS
 from distsys.shapes import Float
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     _gain("high_shelf"),
     _freq("high_shelf", 580.0, 20000.0),
 )
-NUM_PARAMETERS = len(PARAMETERS)
+assert len(PARAMETERS) == NUM_PARAMETERS
 BANDS: tuple[Band, ...] = (
     Band("low_shelf", 0, 1, None),
     Band("bell", 2, 3, 4),

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distsys.config.reuse import reused
 from distsys.domains.draws import hashes
 from distsys.domains.protocol import Batch, DataBundle, EvalSet
-from distsys.domains.semantic_eq.baselines import baseline_rows
 from distsys.domains.semantic_eq.config import Config, DataConfig
-from distsys.domains.semantic_eq.response import band_responses_db
-from distsys.domains.semantic_eq.safe_file import Table, read_safe
-from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, encode_setting, sort_bells
-from distsys.domains.semantic_eq.split import split_by_submitter
-from distsys.domains.semantic_eq.synthetic import make_table
+from distsys.domains.semantic_eq.data.response import band_responses_db
+from distsys.domains.semantic_eq.data.safe_file import Table, read_safe
+from distsys.domains.semantic_eq.data.settings import BANDS, encode_setting, sort_bells
+from distsys.domains.semantic_eq.data.split import split_by_submitter
+from distsys.domains.semantic_eq.data.synthetic import make_table
 
 NO_LABEL = -1
 _BAND_COLUMNS = ((0, 1), (2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12))
@@ -48,20 +47,32 @@ class RecombiningSource:
     """Training items: a row as it is, or one whose five bands come from five rows, by a hash of the index."""
 
     def __init__(self, rows: Rows, *, seed: int, recombined_share: float) -> None:
-        self._rows, self._seed, self._share = rows, seed, recombined_share
+        self.rows, self._seed, self._share = rows, seed, recombined_share
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
         """Items at ``indices``; ``progress`` changes nothing here."""
         draws = hashes(indices, seed=self._seed, num_lanes=6) >> np.uint64(32)
-        chosen = torch.from_numpy((draws[:, 1:] % len(self._rows.u)).astype(np.int64))
+        chosen = torch.from_numpy((draws[:, 1:] % len(self.rows.u)).astype(np.int64))
         recombined = torch.from_numpy(draws[:, 0] < self._share * 2.0**32)
         chosen = torch.where(recombined[:, None], chosen, chosen[:, :1])
         u = torch.cat(
-            [self._rows.u[chosen[:, band], group[0] : group[-1] + 1] for band, group in enumerate(_BAND_COLUMNS)], 1
+            [self.rows.u[chosen[:, band], group[0] : group[-1] + 1] for band, group in enumerate(_BAND_COLUMNS)], 1
         )
-        curve = self._rows.band_db[chosen, torch.arange(len(BANDS))].sum(dim=1)
-        label = torch.where(recombined, NO_LABEL, self._rows.label[chosen[:, 0]])
+        curve = self.rows.band_db[chosen, torch.arange(len(BANDS))].sum(dim=1)
+        label = torch.where(recombined, NO_LABEL, self.rows.label[chosen[:, 0]])
         return {"u": sort_bells(u), "curve_db": curve, "label": label}
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Everything that training items are recombined from, and what is held out of it."""
+
+    train: Rows
+    terms: list[str]
+    reference: Batch
+    validation: EvalSet
+    test: EvalSet
+    provenance: Mapping[str, str | int | float]
 
 
 def build_data(config: Config, *, seed: int) -> DataBundle:
@@ -70,26 +81,31 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     Raises:
         DataError: the file is wrong, or too small to split.
     """
-    data = config.data
-    table = make_table(data.num_synthetic, seed=seed) if data.path is None else read_safe(data.path, sha256=data.sha256)
-    train, validation, test = split_by_submitter(table, data, seed=seed)
-    terms = _usable_terms([table.term[row] for row in train], data)
-    rows = [_rows(table, part, terms) for part in (train, validation, test)]
-    reference = _labelled(rows[0])
-    sets = [EvalSet([part.batch()], _digest(part), reference, _baselines(rows[0], part, config)) for part in rows[1:]]
+    parts = _split(config.data, seed=seed)
     return DataBundle(
-        train=RecombiningSource(rows[0], seed=seed, recombined_share=data.recombined_share),
-        validation=sets[0],
-        test=sets[1],
-        ranges={item.name: (item.low, item.high, item.unit) for item in PARAMETERS},
-        provenance={
-            **table.provenance,
-            "train_rows": len(train),
-            "validation_rows": len(validation),
-            "test_rows": len(test),
-            "terms": ", ".join(terms),
-        },
-        statistics={"terms": terms, "term_u": reference["u"], "term_label": reference["label"]},
+        train=RecombiningSource(parts.train, seed=seed, recombined_share=config.data.recombined_share),
+        validation=parts.validation,
+        test=parts.test,
+        provenance=parts.provenance,
+        statistics={"terms": parts.terms, "term_u": parts.reference["u"], "term_label": parts.reference["label"]},
+    )
+
+
+@reused
+def _split(data: DataConfig, *, seed: int) -> _Split:
+    table = make_table(data.num_synthetic, seed=seed) if data.path is None else read_safe(data.path, sha256=data.sha256)
+    sides = split_by_submitter(table, data, seed=seed)
+    terms = _usable_terms([table.term[row] for row in sides[0]], data)
+    train, validation, test = (_rows(table, side, terms) for side in sides)
+    reference = _labelled(train)
+    counts = dict(zip(("train_rows", "validation_rows", "test_rows"), map(len, sides), strict=True))
+    return _Split(
+        train,
+        terms,
+        reference,
+        validation=EvalSet([validation.batch()], reference),
+        test=EvalSet([test.batch()], reference),
+        provenance={**table.provenance, **counts, "terms": ", ".join(terms)},
     )
 
 
@@ -109,11 +125,3 @@ def _rows(table: Table, part: Sequence[int], terms: Sequence[str]) -> Rows:
 def _labelled(rows: Rows) -> Batch:
     known = rows.label >= 0
     return {name: tensor[known] for name, tensor in rows.batch().items()}
-
-
-def _baselines(train: Rows, held_out: Rows, config: Config) -> Callable[[], dict[str, dict[str, float]]]:
-    return lambda: baseline_rows(train.batch(), held_out.batch(), latent_size=config.model.latent_size)
-
-
-def _digest(rows: Rows) -> str:
-    return hashlib.sha256(rows.u.numpy().tobytes() + rows.label.numpy().tobytes()).hexdigest()[:16]

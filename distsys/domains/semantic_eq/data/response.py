@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from distsys.domains.semantic_eq.settings import BANDS, PARAMETERS, SHELF_Q, Band, decode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, SHELF_Q, Band, decode_setting
 from distsys.shapes import Float
 
 SAMPLE_RATE_HZ = 44100.0

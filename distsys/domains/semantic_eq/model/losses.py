@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from distsys.domains.semantic_eq.settings import columns
+from distsys.domains.semantic_eq.data.settings import columns
 from distsys.shapes import Float, Int
 
 _RESPONSE_SCALE_DB = 3.0

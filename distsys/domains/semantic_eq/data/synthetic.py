@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from distsys.domains.semantic_eq.safe_file import Table
-from distsys.domains.semantic_eq.settings import NUM_PARAMETERS, PARAMETERS, columns
+from distsys.domains.semantic_eq.config import NUM_PARAMETERS
+from distsys.domains.semantic_eq.data.safe_file import Table
+from distsys.domains.semantic_eq.data.settings import PARAMETERS, columns
 
 _WORDS = {"warm": 0.34, "bright": 0.32, "airy": 0.12, "boomy": 0.12, "thin": 0.10}
 _GAINS = {
@@ -54,7 +55,7 @@ def _word_centres() -> np.ndarray:
 def _physical(u: np.ndarray) -> np.ndarray:
     import torch
 
-    from distsys.domains.semantic_eq.settings import decode_setting
+    from distsys.domains.semantic_eq.data.settings import decode_setting
 
     low, high = ([item[side] for item in PARAMETERS] for side in (2, 3))
     return np.asarray(np.clip(decode_setting(torch.from_numpy(u)).numpy(), low, high))

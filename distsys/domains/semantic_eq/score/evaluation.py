@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from torch import Tensor
+
 from distsys.domains.protocol import EvalSet, Evaluation
-from distsys.domains.semantic_eq import metrics
-from distsys.domains.semantic_eq.losses import contrastive_chance, contrastive_loss
-from distsys.domains.semantic_eq.model import SettingAutoencoder
-from distsys.domains.semantic_eq.response import response_db
+from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.model.losses import contrastive_chance, contrastive_loss
+from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.score import metrics
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a model puts settings, for figures.
+
+    Args:
+        latent, known: [items, latent] codes of the held-out and of the training settings of words.
+        estimate_db: [items, points] responses of the reconstructions.
+    """
+
+    latent: Tensor
+    known: Tensor
+    estimate_db: Tensor
 
 
 def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
@@ -17,7 +35,8 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     known = model.encode(data.reference["u"], curve_db=data.reference["curve_db"]).mean
     u = model.decode(latent)
     extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
-    errors = metrics.response_errors_db(response_db(u), target_db=batch["curve_db"])
+    estimate_db = response_db(u)
+    errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
         "response_mae_db": float(errors.mean()),
@@ -30,4 +49,4 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
         "contrastive_loss": float(contrastive_loss(projected, label=label, temperature=model.temperature)),
         "contrastive_chance": contrastive_chance(label),
     }
-    return Evaluation(found, errors.cpu().numpy())
+    return Evaluation(found, errors.cpu().numpy(), Found(latent, known, estimate_db))

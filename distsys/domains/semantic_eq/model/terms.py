@@ -1,0 +1,41 @@
+"""What the autoencoder makes of a batch, and the loss terms of that."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from distsys.domains.protocol import Batch, Outputs
+from distsys.domains.semantic_eq.config import Config
+from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.model import losses
+from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+
+
+def forward(model: SettingAutoencoder, batch: Batch, *, generator: torch.Generator) -> Outputs:
+    """``u`` and the ``activation`` it was bounded from, the code's ``mean`` (and ``log_variance``), ``projection``."""
+    code = model.encode(batch["u"], curve_db=batch["curve_db"])
+    activation = model.activations(code.sample(generator) if model.training else code.mean)
+    outputs = {
+        "u": model.bound(activation),
+        "activation": activation,
+        "mean": code.mean,
+        "projection": model.projection(code.mean),
+    }
+    return outputs if code.log_variance is None else {**outputs, "log_variance": code.log_variance}
+
+
+def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, Tensor]:
+    """Unweighted terms, see ``losses``; an autoencoder without a variance has no divergence."""
+    activation = outputs["activation"]
+    return {
+        "response": losses.response_loss(response_db(outputs["u"]), target_db=batch["curve_db"]),
+        "params": losses.parameter_loss(outputs["u"], target_u=batch["u"]),
+        "contrastive": losses.contrastive_loss(
+            outputs["projection"].float(), label=batch["label"], temperature=config.model.temperature
+        ),
+        "excess": losses.excess_loss(activation),
+        "kl": losses.kl_loss(outputs["mean"].float(), log_variance=outputs["log_variance"].float())
+        if "log_variance" in outputs
+        else (activation * 0.0).sum(),
+    }
