@@ -141,16 +141,21 @@ def _ended(options: argparse.Namespace, result: RunResult) -> int:
     from distsys.pipeline.report import final_lines
 
     _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
-    return 3 if result.assessment.ill else 0
+    return 3 if result.assessment.is_sick else 0
 
 
 def _search(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
     from distsys.pipeline import run
     from distsys.report.table import text_table
+    from distsys.report.verdicts import health_word, verdict_text
 
     result = run.search(_load(options), console=_console(options))
-    rows = [[f"trial {row.number}", row.value, "; ".join(row.ill) or "healthy"] for row in result.ranked()]
-    _show(options, [vars(row) for row in result.rows], text_table(["trial", result.metric.name, "health"], rows))
+    rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
+    table = text_table(["trial", result.metric.name, "health"], rows)
+    text = "\n\n".join(part for part in (table, verdict_text(result.verdicts)) if part)
+    _show(options, [asdict(row) for row in result.rows], text)
     return 0
 
 
@@ -166,7 +171,7 @@ def _train(options: argparse.Namespace) -> int:
         _load(options, searches=False), num_workers=options.workers, local=options.local, console=_console(options)
     )
     _show(options, _plain(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
-    return 3 if found.ill else 0
+    return 3 if found.is_sick else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -175,12 +180,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     found = assess(find_checkpoint(_named_place(options)))
     _show(options, _plain(found), assessment_text(found))
-    return 3 if found.ill else 0
+    return 3 if found.is_sick else 0
 
 
 def _predict(options: argparse.Namespace) -> int:
     from distsys.domains.registry import get_domain
-    from distsys.training.assess import find_checkpoint, known_ills, load_model
+    from distsys.training.assess import find_checkpoint, known_verdicts, load_model
 
     if options.domain in (None, "-h", "--help"):
         print("usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]")
@@ -195,8 +200,8 @@ def _predict(options: argparse.Namespace) -> int:
         raise UsageError(f"-o {asked.output}: no folder {asked.output.absolute().parent}")
     checkpoint = find_checkpoint(asked.checkpoint.absolute())
     answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
-    for ill in known_ills(checkpoint):
-        print(f"warning: this model is sick: {ill}", file=sys.stderr)
+    for verdict in known_verdicts(checkpoint):
+        print(f"warning: this model is sick: {verdict}", file=sys.stderr)
     suffix, content = next(iter(answer.files.items()))
     if asked.output and answer.folder and not asked.output.suffix:
         _write_folder(asked.output, answer.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class DistsysError(Exception):
@@ -66,9 +67,17 @@ class RunFailed(DistsysError):
 
 
 class StoppedByHealth(DistsysError):
-    """A health check found that going on is pointless."""
+    """A health check found that going on is pointless.
+
+    Args:
+        verdicts: what was found, with causes and fixes, for trackers.
+    """
 
     exit_code = 3
+
+    def __init__(self, found: str, *, expected: str = "", fix: str = "", verdicts: Sequence[Any] = ()) -> None:
+        super().__init__(found, expected=expected, fix=fix)
+        self.verdicts = tuple(verdicts)
 
 
 class Interrupted(DistsysError):

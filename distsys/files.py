@@ -36,15 +36,18 @@ def write_json(path: Path, content: Any) -> None:
 
 def append(path: Path, content: bytes) -> None:
     """Append ``content`` with one write, or leave the file as it was: a full disk may have room again later."""
-    with path.open("ab", buffering=0) as stream:
-        size = stream.seek(0, os.SEEK_END)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
         try:
-            written = stream.write(content)
-            if written != len(content):
+            written = os.write(descriptor, content)
+            if written < len(content):
                 raise OSError(f"only {written} of {len(content)} bytes could be written")
         except OSError:
-            stream.truncate(size)
+            os.ftruncate(descriptor, size)
             raise
+    finally:
+        os.close(descriptor)
 
 
 def cut_torn_tail(path: Path) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from distsys.files import num_cpus
+
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # ray.train.report() blocks until the controller polls: 1.9 s at the default of 2 s. Polling costs time of its own.
@@ -43,7 +45,7 @@ def ray_session() -> Iterator[None]:
         if joined
         else {
             "address": "local",
-            "num_cpus": len(os.sched_getaffinity(0)),
+            "num_cpus": num_cpus(),
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from distsys.config.space import Dimension, SearchSpace
 from distsys.domains.protocol import MetricSpec
+from distsys.files import cut_torn_tail
+from distsys.health.verdict import Verdict, is_sick
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _NUMBER = "number"
-_ILL = "ill"
+_VERDICTS = "verdicts"
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,18 @@ class TrialRow:
     Args:
         value: its selection metric, NaN when it has none.
         state: ``complete``, ``pruned`` or ``failed``.
-        ill: what the constraints objected to, or why it failed; empty when healthy.
+        verdicts: what is wrong with it, or why it failed; empty when healthy.
     """
 
     number: int
     params: Mapping[str, Any]
     value: float
     state: str
-    ill: Sequence[str] = field(default=())
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def is_sick(self) -> bool:
+        return is_sick(self.verdicts)
 
 
 class RungPruner(BasePruner):
@@ -103,7 +109,7 @@ class Study:
         pruner: RungPruner | None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        cut_torn_tail(path)
+        cut_torn_tail(path)  # Optuna reads one, but after one more append the journal never opens again
         self._distributions = {
             name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()
         }
@@ -168,53 +174,40 @@ class Study:
         trial.report(value, step)
         return trial.should_prune()
 
-    def complete(self, number: int, *, value: float, violations: Mapping[str, float], ill: Sequence[str]) -> None:
+    def complete(
+        self, number: int, *, value: float, violations: Mapping[str, float], verdicts: Sequence[Verdict]
+    ) -> None:
         """The trial ran to its end; constraints teach the sampler where health lies."""
         trial = self._open.pop(number)
         for name, violation in violations.items():
             trial.set_constraint(name, violation if math.isfinite(violation) else 1e9)
-        self._note(trial, ill)
+        self._note(trial, verdicts)
         if math.isfinite(value):
             self._study.tell(trial, value)
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 
-    def prune(self, number: int, *, ill: Sequence[str]) -> None:
+    def prune(self, number: int, *, verdicts: Sequence[Verdict]) -> None:
         """The trial was stopped early because others were clearly better."""
         trial = self._open.pop(number)
-        self._note(trial, ill)
+        self._note(trial, verdicts)
         self._study.tell(trial, state=TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, verdict: Verdict) -> None:
         """The trial ended without a result."""
         trial = self._open.pop(number)
-        self._note(trial, [reason])
+        self._note(trial, [verdict])
         self._study.tell(trial, state=TrialState.FAIL)
 
     @staticmethod
-    def _note(trial: optuna.Trial, ill: Sequence[str]) -> None:
-        if ill:
-            trial.set_user_attr(_ILL, list(ill))
+    def _note(trial: optuna.Trial, verdicts: Sequence[Verdict]) -> None:
+        if verdicts:
+            trial.set_user_attr(_VERDICTS, [verdict.content() for verdict in verdicts])
 
     def rows(self) -> list[TrialRow]:
         """Every ended trial, in the order asked; an attempt that a crash ended is not one."""
         latest = self._latest_attempts()
         return [_row(number, item) for number, item in sorted(latest.items()) if item.state in _ENDED]
-
-
-def cut_torn_tail(path: Path) -> int:
-    """Cut an unfinished last line off a journal and return its length in bytes.
-
-    Optuna reads a journal with a torn tail, but after one more append it never opens again.
-    """
-    if not path.is_file():
-        return 0
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)
-    return len(content) - whole
 
 
 def _distribution(item: Dimension, integer: bool) -> BaseDistribution:
@@ -231,4 +224,6 @@ def _row(number: int, trial: FrozenTrial) -> TrialRow:
     value = trial.value if trial.value is not None else math.nan
     if trial.state is TrialState.PRUNED and trial.intermediate_values:
         value = trial.intermediate_values[max(trial.intermediate_values)]
-    return TrialRow(number, dict(trial.params), value, names[trial.state], tuple(trial.user_attrs.get(_ILL, ())))
+    return TrialRow(
+        number, dict(trial.params), value, names[trial.state], Verdict.read_all(trial.user_attrs.get(_VERDICTS, ()))
+    )

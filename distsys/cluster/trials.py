@@ -5,72 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from distsys.cluster.session import concurrent_trials, wants_gpu
-from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, RunFailed
-from distsys.tracking.spool import RunRecord, Spool
+from distsys.errors import RunFailed
+from distsys.health.verdict import FAILED, Verdict
+from distsys.tracking.spool import RunRecord
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
+from distsys.training.trials import KEPT, Assignment, Reading, TrialRun, TrialSource, note_pruned
 
 _PROCESS_DEATHS = 2
 """Times that a trial's process may die before the trial counts as failed."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """One run to carry out.
-
-    Args:
-        key: what the source calls it.
-        spec: plain content of its RunSpec.
-        folder: where it keeps checkpoints, metrics and outcome.
-        record: what trackers know of it.
-    """
-
-    key: int
-    spec: Mapping[str, Any]
-    folder: Path
-    record: RunRecord
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a validation says to whoever decides on the trial."""
-
-    step: int
-    value: float
-    noise_floor: float
-    ill: list[str]
-    ended: bool = False
-
-
-class TrialSource(Protocol):
-    """Hands out runs and hears how they go; lives in the driver."""
-
-    def next(self) -> Assignment | None:
-        """The next run, or None when there is none left."""
-        ...
-
-    def report(self, key: int, reading: Reading) -> bool:
-        """A validation; True stops the run."""
-        ...
-
-    def complete(self, key: int) -> None:
-        """The run ended, by itself or stopped by :meth:`report`."""
-        ...
-
-    def fail(self, key: int, reason: str) -> None:
-        """The run ended without a result."""
-        ...
+_DIED = Verdict(
+    "stop",
+    f"{FAILED}: its process died",
+    f"{_PROCESS_DEATHS + 1} times",
+    0,
+    "lower batch_size or search.concurrent_trials if memory ran out; Ray's logs say more",
+)
 
 
 class _TrialProcess(tune.Trainable):
@@ -87,51 +46,14 @@ class _TrialProcess(tune.Trainable):
         self._waiting = new_config
         return True
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        from distsys.training.context import FitContext
-        from distsys.training.loop import Run
-        from distsys.training.spec import RunSpec
-        from distsys.training.workers import Workers, pick_device
-
-        folder = Path(config["folder"])
-        self._tracker = Spool.open(folder, RunRecord(**config["record"]))
-        domain = get_domain(config["spec"]["config"]["domain"])
-        spec = RunSpec.from_content(config["spec"], domain)
-        self._metric = domain.selection.name
-        workers = Workers(pick_device(spec.config.device))
-        self._run = Run(FitContext(spec, domain, folder, workers, self._tracker))
-        self._validations = self._run.validations()
-        self._steps = spec.steps
-
     def step(self) -> dict[str, Any]:
-        try:
-            if self._waiting is not None:
-                content = json.loads(self._waiting["assignment"])
-                self._waiting = None
-                self._begin(content)
-            validation = next(self._validations, None)
-        except DistsysError as error:
-            return self._failed(error.found)
-        except Exception as error:
-            # Tune would retry it and keep the reason to itself.
-            self._tracker.artifact("traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-            return self._failed(f"{type(error).__name__}: {error}")
-        if validation is None or self._run.step >= self._steps:
-            self._run.finish()
-            self._tracker.finish("finished")
-        if validation is None:
-            return {"done": True, "step": self._steps}
-        return {
-            "done": self._run.step >= self._steps,
-            "step": validation.step,
-            "value": validation.metrics[self._metric],
-            "noise_floor": validation.extra["noise_floor"],
-            "ill": list(validation.ill),
-        }
-
-    def _failed(self, reason: str) -> dict[str, Any]:
-        self._tracker.finish("failed", reason)
-        return {"done": True, "failure": reason}
+        if self._waiting is not None:
+            content = json.loads(self._waiting["assignment"])
+            self._waiting = None
+            self._run = TrialRun(content["spec"], Path(content["folder"]), RunRecord(**content["record"]))
+        reading = self._run.step()
+        # One string: Tune flattens what it is told, and copies every key.
+        return {"done": reading.ended, "reading": json.dumps(asdict(reading))}
 
 
 class _SourceSearcher(Searcher):
@@ -160,10 +82,11 @@ class _SourceSearcher(Searcher):
         key = self.keys[trial_id]
         if pending_signal() is not None:
             return
+        failure = _reading(result).failure if result and "reading" in result else None
         if error:
-            self.source.fail(key, f"its process died {_PROCESS_DEATHS + 1} times")
-        elif result and result.get("failure"):
-            self.source.fail(key, str(result["failure"]))
+            self.source.fail(key, _DIED)
+        elif failure is not None:
+            self.source.fail(key, failure)
         else:
             self.source.complete(key)
 
@@ -197,12 +120,17 @@ class _SourceScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         key = self._searcher.keys[trial.trial_id]
-        reading = Reading(result["step"], result["value"], result["noise_floor"], result["ill"])
+        reading = _reading(result)
         stop = self._searcher.source.report(key, reading)
         if stop:
-            folder = self._searcher.assignments[key].folder
-            Spool.open(folder, self._searcher.assignments[key].record).finish("pruned")
+            note_pruned(self._searcher.assignments[key], reading)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+
+def _reading(result: Mapping[str, Any]) -> Reading:
+    content = json.loads(result["reading"])
+    verdicts, failure = Verdict.read_all(content["verdicts"]), content["failure"]
+    return Reading(**{**content, "verdicts": verdicts, "failure": failure and Verdict(**failure)})
 
 
 def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int, device: str) -> None:
@@ -248,4 +176,4 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
         )
         with signals_noted():  # only now: ray.init sets handlers of its own
             tuner.fit()
-            raise_if_interrupted("ended trials are kept, running ones go on from their last checkpoint")
+            raise_if_interrupted(KEPT)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
 Status = Literal["ok", "warn", "stop"]
+
+NOT_FINITE = "not finite"
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Verdict:
 
     Args:
         status: ``stop`` only where going on is pointless or the result must not be chosen.
-        cause: name of the defect.
+        cause: name of the defect, without numbers, so that alike ones can be counted.
         evidence: numbers with units.
         onset_step: first step at which it was seen.
         fix: what to change.
@@ -27,6 +30,19 @@ class Verdict:
     evidence: str
     onset_step: int
     fix: str = ""
+
+    def __str__(self) -> str:
+        fix = f"; fix: {self.fix}" if self.fix else ""
+        return f"{self.cause}: {self.evidence}{fix}"
+
+    def content(self) -> dict[str, Any]:
+        """Plain values, for files and trackers."""
+        return asdict(self)
+
+    @classmethod
+    def read_all(cls, contents: Iterable[Mapping[str, Any]]) -> tuple[Self, ...]:
+        """The verdicts that :meth:`content` gave."""
+        return tuple(cls(**content) for content in contents)
 
 
 @dataclass(frozen=True)
@@ -63,3 +79,28 @@ class Constraint:
 def judge_constraints(constraints: Sequence[Constraint], metrics: Mapping[str, float], *, step: int) -> list[Verdict]:
     """One verdict a constraint, in their order."""
     return [item.judge(metrics[item.metric], step=step) for item in constraints]
+
+
+def judge_finite(values: Mapping[str, float], *, step: int) -> Verdict | None:
+    """``stop`` where one of ``values`` is NaN or infinite."""
+    broken = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if not broken:
+        return None
+    evidence = ", ".join(f"{name} = {value:g}" for name, value in broken.items())
+    fix = "lower optimizer.learning_rate, set optimizer.grad_clip_norm, or mend what computes it"
+    return Verdict("stop", NOT_FINITE, evidence, step, fix)
+
+
+def is_sick(verdicts: Iterable[Verdict]) -> bool:
+    """Whether one of them forbids choosing what was judged."""
+    return any(verdict.status == "stop" for verdict in verdicts)
+
+
+def by_cause(verdicts: Iterable[Verdict]) -> list[tuple[Verdict, int]]:
+    """One verdict of each cause and how many there are of it, the most frequent first."""
+    first: dict[str, Verdict] = {}
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        first.setdefault(verdict.cause, verdict)
+        counts[verdict.cause] = counts.get(verdict.cause, 0) + 1
+    return sorted(((first[cause], count) for cause, count in counts.items()), key=lambda item: -item[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from distsys.config.validate import config_type, dump, fingerprint, validate_lay
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
+from distsys.files import lock
+from distsys.health.verdict import Verdict
 from distsys.tracking.spool import RunRecord, Spool
 
 
@@ -183,25 +184,31 @@ def locked(folder: Path) -> Iterator[None]:
         UsageError: another driver holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with lock(folder / ".lock") as is_held:
+        if not is_held:
             raise UsageError(
                 f"another distsys works on {folder}",
                 expected="one driver an experiment",
                 fix="wait for it, or use another --out or --seed",
-            ) from None
+            )
         yield
+
+
+@dataclass
+class Ending:
+    """What a run that ends well is found to be."""
+
+    verdicts: Sequence[Verdict] = ()
 
 
 @contextmanager
-def noted_end(spool: Spool) -> Iterator[None]:
+def noted_end(spool: Spool) -> Iterator[Ending]:
     """How the block ends becomes the run's status for trackers."""
+    ending = Ending()
     try:
-        yield
+        yield ending
     except StoppedByHealth as error:
-        spool.finish("stopped", error.found)
+        spool.finish("stopped", str(error), verdicts=error.verdicts)
         raise
     except Interrupted as error:
         spool.finish("interrupted", error.found)
@@ -209,4 +216,4 @@ def noted_end(spool: Spool) -> Iterator[None]:
     except Exception as error:
         spool.finish("failed", str(error))
         raise
-    spool.finish("finished")
+    spool.finish("finished", verdicts=ending.verdicts)

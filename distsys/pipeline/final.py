@@ -12,6 +12,7 @@ from distsys.console import Bar, Console
 from distsys.domains.protocol import AnyDomain, MetricSpec
 from distsys.errors import StoppedByHealth
 from distsys.pipeline.experiment import noted_end
+from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
 from distsys.training.context import FitContext
 from distsys.training.evaluate import Validation
@@ -51,13 +52,15 @@ def train(
         spool = Spool.open(folder, record)
         if mirror is not None:
             mirror.watch(folder)
-        with console.bar(record.kind, spec.steps) as bar, noted_end(spool):
+        with console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
             if through_ray:
                 _on_workers(spec, folder, record, num_workers, bar, domain.selection)
             else:
                 _in_process(spec, domain, folder, spool, bar)
-        outcome = Outcome.read(folder, domain.selection)
-        assert outcome is not None, "a run that ended left its outcome"
+            outcome = Outcome.read(folder, domain.selection)
+            assert outcome is not None, "a run that ended left its outcome"
+            ending.verdicts = outcome.verdicts
+            _require_health(outcome)
     _require_health(outcome)
     _say(outcome, domain.selection, record.kind, console)
     return outcome
@@ -105,12 +108,11 @@ def _note(value: float, metric: MetricSpec) -> str:
 def _require_health(outcome: Outcome) -> None:
     if outcome.selection.best is not None:
         return
-    seen = outcome.selection.by_loss
-    evidence = "; ".join(seen.ill) if seen else "no validation"
     raise StoppedByHealth(
-        f"no checkpoint of {outcome.folder.name} is healthy: {evidence}",
-        expected="one validation within every constraint",
-        fix="weaken final.weights, train longer, or choose another trial",
+        f"no checkpoint of {outcome.folder.name} is healthy\n{verdict_text(outcome.verdicts)}",
+        expected="one validation without any of these",
+        fix="what the verdict names; else weaken final.weights, train longer, or choose another trial",
+        verdicts=outcome.verdicts,
     )
 
 

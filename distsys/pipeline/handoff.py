@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,16 +15,19 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
+from distsys.files import write_json
+from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.search import SearchResult
+from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord
 from distsys.training.outcome import Outcome
 from distsys.training.selection import paired_floor
 from distsys.training.spec import RunSpec
+from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
     from distsys.cluster.study import TrialRow
-    from distsys.cluster.trials import Assignment, Reading
     from distsys.tracking.mlflow_store import MlflowMirror
 
 
@@ -38,7 +40,7 @@ class Candidate:
         role: ``best`` or, for the one poor configuration, ``poor``.
         before: selection metric under the search's weights.
         after: selection metric under the final weights; NaN when it failed.
-        ill: what the constraints objected to under the final weights.
+        verdicts: what is wrong with it under the final weights; empty when healthy.
     """
 
     trial: int
@@ -46,7 +48,16 @@ class Candidate:
     params: Mapping[str, Any]
     before: float
     after: float
-    ill: list[str]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def is_sick(self) -> bool:
+        return is_sick(self.verdicts)
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """The candidate that ``asdict`` gave."""
+        return cls(**{**content, "verdicts": Verdict.read_all(content["verdicts"])})
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,9 @@ class Handoff:
 
     Args:
         spearman: rank correlation of ``before`` and ``after``, NaN below three candidates.
-        noise_floor: standard error of the winner's lead over the runner-up; a smaller lead is a tie.
+        lead: by how much the winner is better than the best other healthy candidate, below 0 where a tie went to
+            the one that the search ranked first; NaN where there is no other.
+        noise_floor: standard error of that lead; a smaller one is a tie.
         winner: number of the trial that goes on.
     """
 
@@ -76,14 +89,17 @@ class Handoff:
             return "no rank correlation below three candidates"
         return f"rank correlation (Spearman) {self.spearman:.2f}"
 
-    @property
-    def is_tie(self) -> bool:
-        return abs(self.lead) <= self.noise_floor
+    def lead_text(self, unit: str) -> str:
+        """How clearly the winner won, in words."""
+        if math.isnan(self.lead):
+            return "it is the only healthy candidate"
+        tie = "a tie, in which the search's order decides" if abs(self.lead) <= self.noise_floor else "no tie"
+        floor = f"noise floor {self.noise_floor:.2g} {unit}"
+        return f"it leads the next healthy candidate by {self.lead:.2g} {unit}, {floor}: {tie}"
 
     def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(partial, path)
+        """Put it into ``path``."""
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -91,7 +107,7 @@ class Handoff:
         if not path.is_file():
             return None
         content = json.loads(path.read_text(encoding="utf-8"))
-        candidates = [Candidate(**item) for item in content.pop("candidates")]
+        candidates = [Candidate.read(item) for item in content.pop("candidates")]
         return cls(candidates, **content)
 
 
@@ -135,7 +151,7 @@ def _run(experiment: Experiment, source: _CandidateSource, console: Console) -> 
 def _chosen(search: SearchResult, top_k: int) -> list[tuple[TrialRow, str]]:
     """The best ``top_k`` healthy trials and one poor one, which shows that the ranking still tells."""
     ranked = search.ranked()
-    best = [row for row in ranked if not row.ill][:top_k]
+    best = [row for row in ranked if not row.is_sick][:top_k]
     rest = [row for row in ranked if row not in best]
     return [(row, "best") for row in best] + [(row, "poor") for row in rest[-1:]]
 
@@ -148,7 +164,7 @@ class _CandidateSource:
     chosen: list[tuple[TrialRow, str]]
     mirror: MlflowMirror | None
     bar: Bar | None = None
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, Verdict] = field(default_factory=dict)
     _ended: int = 0
 
     def __post_init__(self) -> None:
@@ -172,8 +188,6 @@ class _CandidateSource:
 
     def next(self) -> Assignment | None:
         """The next candidate."""
-        from distsys.cluster.trials import Assignment
-
         if not self._queue:
             return None
         number = self._queue.pop(0)
@@ -191,8 +205,8 @@ class _CandidateSource:
         self._watch(key)
         self._show()
 
-    def fail(self, key: int, reason: str) -> None:
-        self.failures[key] = reason
+    def fail(self, key: int, verdict: Verdict) -> None:
+        self.failures[key] = verdict
         self._watch(key)
         self._show()
 
@@ -210,24 +224,28 @@ def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
     metric = experiment.domain.selection
     candidates = [_candidate(row, role, source) for row, role in source.chosen]
     sign = -1.0 if metric.direction == "max" else 1.0
-    healthy = sorted((item for item in candidates if not item.ill), key=lambda item: sign * item.after)
+    healthy = sorted((item for item in candidates if not item.is_sick), key=lambda item: sign * item.after)
     if not healthy:
+        found = [verdict for item in candidates for verdict in item.verdicts]
         raise StoppedByHealth(
-            f"no candidate stays healthy under the final weights: {'; '.join(candidates[0].ill)}",
-            expected="one candidate within every constraint",
-            fix="bring final.weights nearer to search.weights, or raise handoff.budget_share",
+            f"no candidate stays healthy under the final weights\n{verdict_text(found)}",
+            expected="one candidate without any of these",
+            fix="what the verdicts name; else bring final.weights nearer to search.weights, or raise "
+            "handoff.budget_share",
+            verdicts=[verdict for verdict, _ in by_cause(found)],
         )
-    lead, floor = _lead(healthy, source)
-    return Handoff(candidates, _spearman(candidates), lead, floor, _winner(healthy, source).trial)
+    winner = _winner(healthy, source)
+    lead, floor = _lead(winner, [item for item in healthy if item is not winner], source, sign)
+    return Handoff(candidates, _spearman(candidates), lead, floor, winner.trial)
 
 
 def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
     outcome = source.outcome(row.number)
     choice = outcome.choice if outcome else None
     if choice is None:
-        reason = source.failures.get(row.number, "it left no validation")
-        return Candidate(row.number, role, dict(row.params), row.value, math.nan, [reason])
-    return Candidate(row.number, role, dict(row.params), row.value, choice.value, list(choice.ill))
+        failure = source.failures.get(row.number, NO_VALIDATION)
+        return Candidate(row.number, role, dict(row.params), row.value, math.nan, (failure,))
+    return Candidate(row.number, role, dict(row.params), row.value, choice.value, tuple(choice.verdicts))
 
 
 def _items(number: int, source: _CandidateSource) -> list[float]:
@@ -247,11 +265,13 @@ def _winner(healthy: list[Candidate], source: _CandidateSource) -> Candidate:
     return min(ties, key=lambda item: order.index(item.trial))
 
 
-def _lead(healthy: list[Candidate], source: _CandidateSource) -> tuple[float, float]:
-    if len(healthy) < 2:
+def _lead(winner: Candidate, others: Sequence[Candidate], source: _CandidateSource, sign: float) -> tuple[float, float]:
+    """By how much ``winner`` is better than the first of ``others``, and the standard error of that."""
+    if not others:
         return math.nan, math.nan
-    first, second = healthy[:2]
-    return abs(first.after - second.after), paired_floor(_items(first.trial, source), _items(second.trial, source))
+    runner_up = others[0]
+    floor = paired_floor(_items(winner.trial, source), _items(runner_up.trial, source))
+    return sign * (runner_up.after - winner.after), floor
 
 
 def _spearman(candidates: list[Candidate]) -> float:
@@ -263,9 +283,8 @@ def _spearman(candidates: list[Candidate]) -> float:
 
 def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     chosen = handoff.chosen
-    tie = " (a tie, within the noise floor)" if handoff.is_tie else ""
-    console.say(
-        f"handoff: trial {chosen.trial} goes on, {metric.name} {chosen.before:.4g} -> {chosen.after:.4g} "
-        f"{metric.unit}; "
-        f"lead {handoff.lead:.2g}, noise floor {handoff.noise_floor:.2g}{tie}; {handoff.agreement}"
-    )
+    moved = f"{metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}"
+    console.say(f"handoff: trial {chosen.trial} goes on, {moved}")
+    console.say(f"handoff: {handoff.lead_text(metric.unit)}; {handoff.agreement}")
+    if sick := [verdict for item in handoff.candidates for verdict in item.verdicts]:
+        console.say(f"handoff: refused or warned of\n{verdict_text(sick)}")

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.handoff import Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.report.figures import learning_curves, rank_change, searched_values
 from distsys.report.page import Page, png_of
 from distsys.report.table import text_table
+from distsys.report.verdicts import health_word, verdict_text
 from distsys.tracking.spool import Spool, read_metrics
 from distsys.training.assess import Assessment, Examined
 from distsys.training.outcome import Outcome
@@ -88,10 +90,10 @@ def changed_lines(found: Assessment) -> list[str]:
 
 
 def verdict_line(found: Assessment) -> str:
-    """One sentence: the model's value, its noise floor, and the baselines that beat it."""
+    """The model's value, its noise floor, and the baselines that beat it; or what is wrong, and what to change."""
     value = f"{found.selection} {found.value:.4g} {found.unit} (standard error {found.noise_floor:.2g})"
-    if found.ill:
-        return f"SICK, not to be used: {'; '.join(found.ill)}; {value}"
+    if found.is_sick:
+        return f"SICK, not to be used; {value}\n{verdict_text(found.verdicts)}"
     better = found.beaten_by()
     beaten = f"; beaten by: {', '.join(better)}" if better else "; better than every baseline"
     return f"healthy, {value}{beaten if found.baselines else ''}"
@@ -103,7 +105,8 @@ def write_report(
     """Write ``report.html`` into the experiment's folder and its figures into the final run."""
     found = examined.assessment
     page = Page(f"{experiment.domain.title}", f"experiment {experiment.name}, seed {experiment.config.seed}")
-    page.text(verdict_line(found), mood="bad" if found.ill else "good")
+    for line in verdict_line(found).splitlines():
+        page.text(line, mood="bad" if found.is_sick else "good")
     for line in changed_lines(found):
         page.text(line, mood="bad")
     _final_section(page, found)
@@ -144,8 +147,9 @@ def _training_section(page: Page, experiment: Experiment, final: Outcome) -> Non
     page.text(f"Chosen: step {best.step}, validation {metric.name} {best.value:.4g} {metric.unit}.")
     page.text(
         f"The loss alone would have chosen step {by_loss.step}: {metric.name} {by_loss.value:.4g} {metric.unit}"
-        f"{', which is sick: ' + '; '.join(by_loss.ill) if by_loss.ill else ''}."
+        f"{', which is sick:' if is_sick(by_loss.verdicts) else '.'}"
     )
+    _verdicts(page, by_loss.verdicts)
     lines = read_metrics(final.folder)
     names = [metric.name, "loss", *(item.metric for item in experiment.domain.constraints)]
     terms = [
@@ -176,18 +180,15 @@ def _training_section(page: Page, experiment: Experiment, final: Outcome) -> Non
 def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> None:
     metric = experiment.domain.selection
     page.heading("Handoff: ranked again under the strong weights")
-    tie = "a tie" if handoff.is_tie else "more than the noise floor"
-    page.text(
-        f"Trial {handoff.winner} goes on. Lead over the runner-up {handoff.lead:.3g} {metric.unit}, noise floor "
-        f"{handoff.noise_floor:.3g} {metric.unit} ({tie}). "
-        f"Of both rankings: {handoff.agreement}."
-    )
+    lead = handoff.lead_text(metric.unit)
+    page.text(f"Trial {handoff.winner} goes on; {lead}. Of both rankings: {handoff.agreement}.")
     rows = [
-        [f"trial {item.trial}", item.role, item.before, item.after, "; ".join(item.ill) or "healthy"]
+        [f"trial {item.trial}", item.role, item.before, item.after, health_word(item.verdicts)]
         for item in handoff.candidates
     ]
     winner = next(index for index, item in enumerate(handoff.candidates) if item.trial == handoff.winner)
     page.table(["candidate", "role", f"search, {metric.unit}", f"handoff, {metric.unit}", "health"], rows, mark=winner)
+    _verdicts(page, [verdict for item in handoff.candidates for verdict in item.verdicts])
     page.figure(
         "Rank before and after",
         rank_change(
@@ -210,19 +211,27 @@ def _search_section(page: Page, experiment: Experiment, search: SearchResult) ->
             row.state,
             row.value,
             *(row.params.get(name) for name in names),
-            "; ".join(row.ill) or "healthy",
+            health_word(row.verdicts),
         ]
         for row in search.rows
     ]
     page.table(["trial", "state", f"{metric.name}, {metric.unit}", *names, "health"], rows)
+    _verdicts(page, search.verdicts)
     complete = [row for row in search.rows if row.state == "complete"]
     if names and complete:
         params = {name: [row.params[name] for row in complete] for name in names}
         values = [row.value for row in complete]
         page.figure(
             "Searched parameters",
-            searched_values(params, values, label=metric.name, sick=[bool(row.ill) for row in complete]),
+            searched_values(params, values, label=metric.name, sick=[row.is_sick for row in complete]),
         )
+
+
+def _verdicts(page: Page, verdicts: Sequence[Verdict]) -> None:
+    """Each cause once: how often, by what evidence, and what to change."""
+    if verdicts:
+        rows = [[item.cause, str(count), item.evidence, item.fix] for item, count in by_cause(verdicts)]
+        page.table(["cause", "times", "for example", "fix"], rows)
 
 
 def _provenance_section(page: Page, found: Assessment) -> None:

@@ -13,15 +13,16 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec, effective_constraints
 from distsys.errors import ConfigError, StoppedByHealth
-from distsys.health.verdict import Constraint
+from distsys.health.verdict import FAILED, Constraint, Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
+from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
+from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
     from distsys.cluster.study import Study, TrialRow
-    from distsys.cluster.trials import Assignment, Reading
     from distsys.tracking.mlflow_store import MlflowMirror
 
 
@@ -40,13 +41,18 @@ class SearchResult:
         """Completed trials, healthy ones first, each group from best to worst."""
         sign = -1.0 if self.metric.direction == "max" else 1.0
         complete = [row for row in self.rows if row.state == "complete"]
-        return sorted(complete, key=lambda row: (bool(row.ill), sign * row.value))
+        return sorted(complete, key=lambda row: (row.is_sick, sign * row.value))
 
     @property
     def best(self) -> TrialRow | None:
         """The best healthy trial."""
         first = next(iter(self.ranked()), None)
-        return first if first and not first.ill else None
+        return None if first is None or first.is_sick else first
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Those of all trials."""
+        return [verdict for row in self.rows for verdict in row.verdicts]
 
 
 def open_study(experiment: Experiment) -> Study:
@@ -87,9 +93,10 @@ def run_search(experiment: Experiment, *, console: Console, mirror: MlflowMirror
     _say(result, known, console)
     if result.best is None:
         raise StoppedByHealth(
-            f"none of {len(result.rows)} trials ended healthy: {_complaints(result)}",
-            expected="one trial within every constraint",
-            fix="widen the search space, raise search.steps, or mend what the complaints name",
+            f"none of {len(result.rows)} trials ended healthy\n{verdict_text(result.verdicts)}",
+            expected="one trial without any of these",
+            fix="what the most frequent verdict names; else widen the search space or raise search.steps",
+            verdicts=[verdict for verdict, _ in by_cause(result.verdicts)],
         )
     return result
 
@@ -128,14 +135,13 @@ class StudySource:
 
     def next(self) -> Assignment | None:
         """The next trial, or None when all were asked for."""
-        from distsys.cluster.trials import Assignment
-
         while self.study.remaining > 0:
             number, params = self.study.ask()
             try:
                 spec = RunSpec(with_values(self.experiment.config, params), "search")
             except (ValidationError, ConfigError) as error:
-                self.study.fail(number, f"parameters refused: {error}")
+                fix = "narrow the search space so that every combination fits the config"
+                self.study.fail(number, Verdict("stop", f"{FAILED}: parameters refused", str(error), 0, fix))
                 continue
             folder = self.experiment.folder / "trials" / f"{number:04d}-{spec.identity[:8]}"
             self._folders[number] = folder
@@ -148,7 +154,7 @@ class StudySource:
         stop = self.study.report(key, step=reading.step, value=reading.value, noise_floor=reading.noise_floor)
         if stop:
             self._pruned.add(key)
-            self.study.prune(key, ill=reading.ill)
+            self.study.prune(key, verdicts=reading.verdicts)
         return stop
 
     def complete(self, key: int) -> None:
@@ -158,22 +164,22 @@ class StudySource:
             self._tell(key)
         self._show()
 
-    def fail(self, key: int, reason: str) -> None:
+    def fail(self, key: int, verdict: Verdict) -> None:
         """The trial ended without a result."""
         self._watch(key)
-        self.study.fail(key, reason)
+        self.study.fail(key, verdict)
         self._show()
 
     def _tell(self, key: int) -> None:
         outcome = Outcome.read(self._folders[key], self.experiment.domain.selection)
         choice = outcome.choice if outcome else None
         if choice is None:
-            self.study.fail(key, "it left no validation")
+            self.study.fail(key, NO_VALIDATION)
             return
         bands = RunSpec(self.experiment.config, "search").bands()
         constraints = effective_constraints(self.experiment.domain, bands)
         self.study.complete(
-            key, value=choice.value, violations=_violations(constraints, choice.metrics), ill=choice.ill
+            key, value=choice.value, violations=_violations(constraints, choice.metrics), verdicts=choice.verdicts
         )
 
     def _watch(self, key: int) -> None:
@@ -197,20 +203,11 @@ def _violations(constraints: tuple[Constraint, ...], metrics: Mapping[str, float
     return {item.metric: item.violation(metrics[item.metric]) for item in constraints}
 
 
-def _complaints(result: SearchResult) -> str:
-    counts: dict[str, int] = {}
-    for row in result.rows:
-        for text in row.ill:
-            counts[text] = counts.get(text, 0) + 1
-    worst = sorted(counts.items(), key=lambda item: -item[1])[:3]
-    return "; ".join(f"{text} ({count} x)" for text, count in worst) or "no complaint was recorded"
-
-
 def _say(result: SearchResult, known: int, console: Console) -> None:
     states = [row.state for row in result.rows]
     counts = ", ".join(f"{states.count(name)} {name}" for name in ("complete", "pruned", "failed") if name in states)
-    ill = sum(1 for row in result.ranked() if row.ill)
+    num_sick = sum(row.is_sick for row in result.ranked())
     best = result.best
     value = f"; best {result.metric.name} {best.value:.4g} {result.metric.unit} (trial {best.number})" if best else ""
     before = f", {known} from before" if known else ""
-    console.say(f"search: {counts}{before}{f', {ill} refused as sick' if ill else ''}{value}")
+    console.say(f"search: {counts}{before}{f', {num_sick} refused as sick' if num_sick else ''}{value}")

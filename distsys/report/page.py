@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distsys.files import write_text
 from distsys.report.table import number
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class Page:
             + "\n".join(self._parts)
             + "</body></html>"
         )
-        partial = path.with_suffix(".partial")
-        partial.write_text(document, encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, document)
         return path
 
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distsys.files import write_json
 from distsys.tracking.location import redacted
-from distsys.tracking.spool import ARTIFACTS, METRICS_FILE, write_json
+from distsys.tracking.spool import ARTIFACTS, METRICS_FILE
 
 LEDGER_FILE = "mlflow.json"
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.ledger import Ledger
 from distsys.tracking.location import QUIET, artifact_root, database_path, is_default, store_uri
 from distsys.tracking.spool import (
@@ -145,6 +146,9 @@ class MlflowStore:
         self._client.set_tag(ledger.run_id, STATUS_TAG, now.status)
         if now.message or ledger.status[0]:
             self._client.set_tag(ledger.run_id, MESSAGE_TAG, now.message[:MAX_TAG])
+        if now.verdicts or now.status in ("finished", "pruned"):
+            for name, value in health_tags(now.verdicts).items():
+                self._client.set_tag(ledger.run_id, name, value[:MAX_TAG])
         # MLflow has no word for the other three: the run was ended from outside.
         status = MLFLOW_STATUS.get(now.status, "KILLED")
         if status == "RUNNING":
@@ -152,6 +156,15 @@ class MlflowStore:
         else:
             self._client.set_terminated(ledger.run_id, status=status, end_time=now.time_ms)
         ledger.status = (now.status, now.time_ms)
+
+
+def health_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """What people filter and read runs by: whether a run is healthy, and if not why and what to change."""
+    tags = {"distsys.health": "sick" if is_sick(verdicts) else "warned" if verdicts else "healthy"}
+    for name in ("cause", "evidence", "fix"):
+        if texts := list(dict.fromkeys(getattr(verdict, name) for verdict in verdicts)):
+            tags[f"distsys.{name}"] = "; ".join(text for text in texts if text)
+    return tags
 
 
 def is_refusal(error: Exception) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from distsys.errors import RunFailed
+from distsys.files import append, cut_torn_tail, write_json
+from distsys.health.verdict import Verdict
 
 RUN_FILE, METRICS_FILE, STATUS_FILE, ARTIFACTS = "run.json", "metrics.jsonl", "status.json", "artifacts"
 KINDS = ("experiment", "trial", "handoff", "final", "train")
@@ -53,11 +54,12 @@ class MetricsLine:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands (one of ``STATUSES``), why, and since when in Unix milliseconds."""
+    """How a run stands (one of ``STATUSES``), why, since when in Unix milliseconds, and what is wrong with it."""
 
     status: str
     message: str
     time_ms: int
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class Tracker(Protocol):
@@ -69,8 +71,8 @@ class Tracker(Protocol):
     def artifact(self, name: str) -> Path:
         """Where to write the file ``name``, which may hold folders; they are made."""
 
-    def finish(self, status: str, message: str = "") -> None:
-        """Record how the run ended."""
+    def finish(self, status: str, message: str = "", *, verdicts: Sequence[Verdict] = ()) -> None:
+        """Record how the run ended, and what is wrong with it."""
 
 
 class Spool:
@@ -88,7 +90,7 @@ class Spool:
             (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
             if not (folder / RUN_FILE).exists():
                 write_json(folder / RUN_FILE, {**asdict(record), "time_ms": _now_ms()})
-            _cut_torn_tail(folder / METRICS_FILE)
+            cut_torn_tail(folder / METRICS_FILE)
         except OSError as error:
             raise _unwritable(folder, error) from error
         spool = cls(folder)
@@ -107,7 +109,7 @@ class Spool:
         line = json.dumps({"step": step, "time_ms": _now_ms(), "metrics": values}) + "\n"
         path = self.folder / METRICS_FILE
         try:
-            _append(path, line.encode())
+            append(path, line.encode())
         except OSError as error:
             raise _unwritable(path, error) from error
         self._last_step = step
@@ -123,12 +125,13 @@ class Spool:
             raise _unwritable(path, error) from error
         return path
 
-    def finish(self, status: str, message: str = "") -> None:
+    def finish(self, status: str, message: str = "", *, verdicts: Sequence[Verdict] = ()) -> None:
         """Replace ``status.json`` in one step."""
         assert status in STATUSES, status
         path = self.folder / STATUS_FILE
         try:
-            write_json(path, {"status": status, "message": message, "time_ms": _now_ms()})
+            found = [verdict.content() for verdict in verdicts]
+            write_json(path, {"status": status, "message": message, "time_ms": _now_ms(), "verdicts": found})
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -168,21 +171,8 @@ def read_start_ms(folder: Path) -> int:
 
 def read_status(folder: Path) -> RunStatus:
     """How the run in ``folder`` stands. Raises ``RunFailed`` where ``status.json`` is absent or damaged."""
-    return RunStatus(**_read_json(folder / STATUS_FILE))
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` to ``path`` so that a reader, or a crash, sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    stored = _read_json(folder / STATUS_FILE)
+    return RunStatus(**{**stored, "verdicts": Verdict.read_all(stored.get("verdicts", ()))})
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -206,32 +196,6 @@ def _parse(text: bytes, *, path: Path, end: int) -> MetricsLine:
             expected='{"step": ..., "time_ms": ..., "metrics": {...}}',
             fix="remove that line",
         ) from error
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Append ``data`` with one write, or leave the file as it was: a full disk may have room again later."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        try:
-            written = os.write(descriptor, data)
-            if written < len(data):
-                raise OSError(f"only {written} of {len(data)} bytes could be written")
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _cut_torn_tail(path: Path) -> None:
-    """Drop what follows the last newline: appending to half a line would damage the next one too."""
-    if not path.exists():
-        return
-    raw = path.read_bytes()
-    complete = raw.rfind(b"\n") + 1
-    if complete < len(raw):
-        os.truncate(path, complete)
 
 
 def _unwritable(path: Path, error: OSError) -> RunFailed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from distsys.domains.protocol import (
 from distsys.domains.registry import get_domain
 from distsys.errors import UsageError
 from distsys.files import write_json
-from distsys.health.verdict import Constraint
+from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.training import checkpoint
 from distsys.training.data import built_data, changed_sets
 from distsys.training.evaluate import evaluate, judged, undisturbed
@@ -57,13 +57,17 @@ class Assessment:
     metrics: Mapping[str, float]
     constraints: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Baseline]
-    ill: list[str]
+    verdicts: Sequence[Verdict]
     data: Mapping[str, Any]
     changed: list[str]
 
     @property
     def value(self) -> float:
         return self.metrics[self.selection]
+
+    @property
+    def is_sick(self) -> bool:
+        return is_sick(self.verdicts)
 
     def beaten_by(self) -> list[str]:
         """Baselines with a better selection metric than the model's; a bound is none."""
@@ -157,7 +161,12 @@ def examine(path: Path) -> Examined:
         metrics=dict(found.metrics),
         constraints={item.metric: _held(item, found.metrics[item.metric]) for item in constraints},
         baselines=dict(domain.baselines(loaded.spec.config, bundle, bundle.test)),
-        ill=judged(found, constraints, step=loaded.source.step),
+        verdicts=judged(
+            found,
+            constraints,
+            values={domain.selection.name: found.metrics[domain.selection.name]},
+            step=loaded.source.step,
+        ),
         data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
         changed=changed_sets(loaded.source.meta, bundle),
     )
@@ -168,14 +177,14 @@ def _held(constraint: Constraint, value: float) -> dict[str, Any]:
     return {"band": str(constraint), "value": value, "holds": constraint.violation(value) == 0.0}
 
 
-def known_ills(path: Path) -> list[str]:
-    """What the evaluation of the checkpoint in ``path`` objected to, where it was evaluated."""
+def known_verdicts(path: Path) -> tuple[Verdict, ...]:
+    """What the evaluation of the checkpoint in ``path`` found wrong, where it was evaluated."""
     for folder in path.parents[:_DEEPEST]:
         written = folder / "evaluation.json"
         if written.is_file():
             content = json.loads(written.read_text(encoding="utf-8"))
-            return list(content["ill"]) if content["checkpoint"] == str(path) else []
-    return []
+            return Verdict.read_all(content["verdicts"]) if content["checkpoint"] == str(path) else ()
+    return ()
 
 
 def find_checkpoint(place: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from distsys.errors import CheckpointError
+from distsys.files import sync, sync_folder
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -74,7 +75,7 @@ def save(
         _write_json(partial / _MANIFEST, {path.name: _sha256(path) for path in sorted(partial.iterdir())})
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
-        _sync_directory(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
@@ -143,14 +144,14 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     with path.open("wb") as stream:
         torch.save(content, stream)
         stream.flush()
-        os.fsync(stream.fileno())
+        sync(stream.fileno())
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     with path.open("w", encoding="utf-8") as stream:
         json.dump(content, stream, indent=1)
         stream.flush()
-        os.fsync(stream.fileno())
+        sync(stream.fileno())
 
 
 def _load_tensors(path: Path) -> Mapping[str, Any]:
@@ -164,11 +165,3 @@ def _load_tensors(path: Path) -> Mapping[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

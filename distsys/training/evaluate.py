@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation
 from distsys.errors import ConfigError, did_you_mean
-from distsys.health.verdict import Constraint, judge_constraints
+from distsys.health.verdict import (
+    NOT_FINITE,
+    Constraint,
+    Verdict,
+    is_sick,
+    judge_constraints,
+    judge_finite,
+)
 from distsys.training.objective import Objective
 
 
@@ -31,7 +38,7 @@ class Validation:
         weights: ``lambda_<term>`` in force.
         gradient_shares: each term's share of the gradient norm on the last training batch.
         items: the selection metric of each item.
-        ill: what the constraints object to, in words; empty when healthy.
+        verdicts: what is wrong with it; empty when healthy.
         extra: learning rate, gradient norm, speed and the like.
     """
 
@@ -42,12 +49,17 @@ class Validation:
     weights: Mapping[str, float]
     gradient_shares: Mapping[str, float]
     items: Sequence[float]
-    ill: Sequence[str]
+    verdicts: Sequence[Verdict]
     extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
-        return not self.ill
+        return not is_sick(self.verdicts)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is anything to go on from."""
+        return all(verdict.cause != NOT_FINITE for verdict in self.verdicts)
 
     def flat(self) -> dict[str, float]:
         """Everything under the names that trackers use."""
@@ -110,10 +122,12 @@ def mean_terms(
     return {name: value / count for name, value in sums.items()}
 
 
-def judged(evaluation: Evaluation, constraints: Sequence[Constraint], *, step: int) -> list[str]:
-    """What the constraints object to, in words."""
-    verdicts = judge_constraints(constraints, evaluation.metrics, step=step)
-    return [verdict.evidence for verdict in verdicts if verdict.status == "stop"]
+def judged(
+    evaluation: Evaluation, constraints: Sequence[Constraint], *, values: Mapping[str, float], step: int
+) -> list[Verdict]:
+    """What is wrong: ``values`` that are not finite, and metrics outside their bands."""
+    verdicts = [judge_finite(values, step=step), *judge_constraints(constraints, evaluation.metrics, step=step)]
+    return [verdict for verdict in verdicts if verdict is not None and verdict.status != "ok"]
 
 
 def validate(
@@ -130,14 +144,15 @@ def validate(
     """Metrics, terms and constraints of ``model`` at one moment of a run."""
     evaluation = evaluate(domain, model, data, constraints=constraints)
     terms = mean_terms(domain, model, data, config=config, seed=0)
+    loss, name = float(objective.total(terms, progress)), domain.selection.name
     return Validation(
         step=step,
-        loss=float(objective.total(terms, progress)),
+        loss=loss,
         metrics=dict(evaluation.metrics),
         terms={name: float(value) for name, value in terms.items()},
         weights=objective.weights(progress),
         gradient_shares={},
         items=[float(value) for value in evaluation.items],
-        ill=judged(evaluation, constraints, step=step),
+        verdicts=judged(evaluation, constraints, values={name: evaluation.metrics[name], "loss": loss}, step=step),
         extra={"noise_floor": evaluation.noise_floor()},
     )

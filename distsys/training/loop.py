@@ -58,6 +58,7 @@ class Run:
         self.selection = Selection(self._domain.selection)
         self.step = 0
         self.notes: list[str] = []
+        self._is_hopeless = False
         self._saved_at = time.monotonic()
         self._previous_step: int | None = None
         self._resume()
@@ -65,15 +66,22 @@ class Run:
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
         started, began = time.perf_counter(), self.step
-        while self.step < self._spec.steps:
+        while not self.is_over:
             batch = self._train_one()
             if self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
-                yield self._validate(batch, speed)
+                validation = self._validate(batch, speed)
+                self._is_hopeless = self._spec.is_short and not validation.is_finite
+                yield validation
                 started, began = time.perf_counter(), self.step
             elif pending_signal() is not None:
                 self._save()
                 raise_if_interrupted(f"state of step {self.step} is saved in {self._context.folder}")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget is spent, or a short run has met a NaN that it will not leave again."""
+        return self._is_hopeless or self.step >= self._spec.steps
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
@@ -129,7 +137,7 @@ class Run:
         return replace(found, gradient_shares=shares, extra=extra)
 
     def _should_save(self, validation: Validation) -> bool:
-        if self._spec.phase == "final" and self._spec.share == 1.0:
+        if not self._spec.is_short:
             return True
         return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from distsys.domains.protocol import MetricSpec
+from distsys.files import write_json
+from distsys.health.verdict import Verdict
 from distsys.training.checkpoint import directory_of
 from distsys.training.selection import Choice, Selection
 
@@ -43,13 +44,16 @@ class Outcome:
         """What stands for the run: its best healthy validation, else what the loss chose."""
         return self.selection.best or self.selection.by_loss
 
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is wrong with what stands for the run; nothing when it is healthy."""
+        return tuple(self.choice.verdicts) if self.choice else ()
+
     def write(self) -> None:
         """Put it into the folder, whole or not at all."""
         content = {"spec": self.spec, "selection": self.selection.state(), "notes": self.notes}
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f".{_NAME}.partial"
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(partial, self.folder / _NAME)
+        write_json(self.folder / _NAME, content)
 
     @classmethod
     def read(cls, folder: Path, metric: MetricSpec) -> Self | None:

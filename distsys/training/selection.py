@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from distsys.domains.protocol import MetricSpec
+from distsys.health.verdict import Verdict
 from distsys.training.evaluate import Validation
 
 
@@ -32,12 +33,17 @@ class Choice:
     loss: float
     metrics: Mapping[str, float]
     items: Sequence[float]
-    ill: Sequence[str]
+    verdicts: Sequence[Verdict]
 
     @classmethod
     def of(cls, validation: Validation, spec: MetricSpec) -> Self:
         value = validation.metrics[spec.name]
-        return cls(validation.step, value, validation.loss, validation.metrics, validation.items, validation.ill)
+        return cls(validation.step, value, validation.loss, validation.metrics, validation.items, validation.verdicts)
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """The choice that ``asdict`` gave."""
+        return cls(**{**content, "verdicts": Verdict.read_all(content["verdicts"])})
 
 
 @dataclass
@@ -60,13 +66,18 @@ class Selection:
         """Take one more validation into account."""
         candidate = Choice.of(validation, self.spec)
         self.history.append((candidate.step, candidate.value))
-        if self.by_loss is None or validation.loss < self.by_loss.loss:
+        if self._has_lower_loss(candidate):
             self.by_loss = candidate
         if not validation.healthy:
             return
         self.last_healthy_step = validation.step
         if self.best is None or self._clearly_better(candidate, self.best):
             self.best = candidate
+
+    def _has_lower_loss(self, candidate: Choice) -> bool:
+        """A loss that is not finite stands only until there is another."""
+        known = self.by_loss
+        return known is None or not math.isfinite(known.loss) or candidate.loss < known.loss
 
     def _clearly_better(self, candidate: Choice, best: Choice) -> bool:
         floor = paired_floor(candidate.items, best.items)
@@ -84,7 +95,7 @@ class Selection:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        self.best = Choice(**state["best"]) if state["best"] else None
-        self.by_loss = Choice(**state["by_loss"]) if state["by_loss"] else None
+        self.best = Choice.read(state["best"]) if state["best"] else None
+        self.by_loss = Choice.read(state["by_loss"]) if state["by_loss"] else None
         self.last_healthy_step = state["last_healthy_step"]
         self.history = [(step, value) for step, value in state["history"]]

@@ -52,10 +52,14 @@ class RunSpec:
         final = self.config.final.weights
         return {name: final[name].resolved(search[name]) for name in final}
 
+    @property
+    def is_short(self) -> bool:
+        """Whether this is a trial or a candidate, not the final training."""
+        return self.phase == "search" or self.share < 1.0
+
     def bands(self) -> dict[str, Band]:
         """Healthy bands in place of the domain's own; those of the search are for every run that is cut short."""
-        is_short = self.phase == "search" or self.share < 1.0
-        return {**self.config.constraints, **(self.config.search.constraints if is_short else {})}
+        return {**self.config.constraints, **(self.config.search.constraints if self.is_short else {})}
 
     def content(self) -> dict[str, Any]:
         """Plain values that :meth:`from_content` reads back."""

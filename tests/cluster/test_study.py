@@ -7,11 +7,14 @@ from pathlib import Path
 import optuna
 import pytest
 
-from distsys.cluster.study import RungPruner, Study, cut_torn_tail
+from distsys.cluster.study import RungPruner, Study
 from distsys.config.space import Dimension, SearchSpace
 from distsys.domains.protocol import MetricSpec
+from distsys.files import cut_torn_tail
+from distsys.health.verdict import Verdict
 
 SPEC = MetricSpec("mae", "min", "V")
+SICK = Verdict("stop", "spread outside its band", "spread = 0, band >= 0.05", 20, "train longer")
 SPACE = SearchSpace(
     {
         "a": Dimension(low=0.1, high=10.0, log=True, prior=1.0),
@@ -29,7 +32,7 @@ def open_study(path: Path, *, num_trials: int = 6, pruner: RungPruner | None = N
 
 
 def finish(study: Study, number: int, value: float) -> None:
-    study.complete(number, value=value, violations={"spread": 0.0}, ill=[])
+    study.complete(number, value=value, violations={"spread": 0.0}, verdicts=[])
 
 
 def test_the_first_trial_takes_the_priors_and_kinds_are_kept(tmp_path: Path) -> None:
@@ -148,15 +151,15 @@ def test_pruning_looks_at_rungs_only(tmp_path: Path) -> None:
 def test_constraints_reach_the_sampler_and_a_pruned_trial_is_told_as_pruned(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     number, _ = study.ask()
-    study.complete(number, value=1.0, violations={"spread": 0.25}, ill=["spread = 0.0"])
+    study.complete(number, value=1.0, violations={"spread": 0.25}, verdicts=[SICK])
     number, _ = study.ask()
     study.report(number, step=10, value=5.0, noise_floor=0.0)
-    study.prune(number, ill=[])
+    study.prune(number, verdicts=[])
     stored = study._study.get_trials()
     assert stored[0].constraints == {"spread": 0.25}
     assert [row.state for row in study.rows()] == ["complete", "pruned"]
     assert study.rows()[1].value == 5.0
-    assert study.rows()[0].ill == ("spread = 0.0",)
+    assert study.rows()[0].verdicts == (SICK,)
 
 
 def test_numbers_have_no_gaps_after_a_crash(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from distsys.errors import RunFailed
-from distsys.tracking import spool as spool_module
-from distsys.tracking.spool import RunRecord, Spool, read_metrics, read_record, read_start_ms, read_status, write_json
+from distsys.tracking.spool import RunRecord, Spool, read_metrics, read_record, read_start_ms, read_status
 
 RECORD = RunRecord("trial", "trial-0", "/runs/parent", {"optim.lr": 1e-3, "model.bias": None}, {"domain": "toy"})
 
@@ -71,7 +69,7 @@ def test_disk_full_leaves_whole_lines_and_goes_on_after_space_is_freed(
     spool.log({"loss": 1.0}, step=0)
     real_write = os.write
     with monkeypatch.context() as full:
-        full.setattr(spool_module.os, "write", lambda descriptor, data: real_write(descriptor, data[:9]))
+        full.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:9]))
         with pytest.raises(RunFailed, match=r"metrics\.jsonl: cannot be written: only 9 of") as caught:
             spool.log({"loss": 2.0}, step=1)
     assert "free space" in str(caught.value)
@@ -87,7 +85,7 @@ def test_status_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(spool_module.os, "fsync", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(RunFailed, match=r"status\.json: cannot be written: No space left"):
             spool.finish("finished")
     assert read_status(tmp_path).status == "running"
@@ -122,8 +120,3 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunFailed, match=r"run\.json"):
         read_record(tmp_path)
-
-
-def test_written_json_is_complete(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"x": 1})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}

@@ -83,7 +83,7 @@ def test_loading_never_runs_code(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("boundary", ["_write", "_write_json", "_sha256", "_sync_directory"])
+@pytest.mark.parametrize("boundary", ["_write", "_write_json", "_sha256", "sync_folder"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_crash_at_a_write_boundary_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boundary: str, call: int
@@ -99,7 +99,7 @@ def test_a_crash_at_a_write_boundary_leaves_the_one_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, boundary, crash)
-        if boundary == "_sync_directory" and call == 2:
+        if boundary == "sync_folder" and call == 2:
             save(tmp_path, 2)
         else:
             with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_a_crash_at_a_write_boundary_leaves_the_one_before(
     found, complaints = checkpoint.latest(tmp_path)
     assert complaints == []
     assert found is not None
-    assert found.step in ({2} if boundary == "_sync_directory" else {1})
+    assert found.step in ({2} if boundary == "sync_folder" else {1})
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

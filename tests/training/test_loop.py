@@ -111,7 +111,7 @@ def test_validation_leaves_every_random_state_alone(outside: Path, tmp_path: Pat
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     looks = [
         validate(
-            run._domain, run._stepper.evaluated, run.data.validation, objective=run._objective,
+            run._domain, run._stepper.evaluated, run.data.validation, config=run._spec.config, objective=run._objective,
             constraints=run._constraints, step=0, progress=0.0,
         )
         for _ in range(2)

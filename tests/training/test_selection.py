@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 
 from distsys.domains.protocol import MetricSpec
-from distsys.health.verdict import Constraint
+from distsys.health.verdict import Constraint, Verdict
 from distsys.training.evaluate import Validation
 from distsys.training.selection import Selection, paired_floor
 
 LOW = MetricSpec("mae", "min", "V")
+SICK = Verdict("stop", "rms_ratio outside its band", "rms_ratio = 0.6, band [0.9, 1.1]", 20, "raise lambda_amp")
 
 
-def seen(step: int, items: list[float], *, loss: float = 1.0, ill: tuple[str, ...] = ()) -> Validation:
+def seen(step: int, items: list[float], *, loss: float = 1.0, verdicts: tuple[Verdict, ...] = ()) -> Validation:
     value = float(np.mean(items))
-    return Validation(step, loss, {"mae": value}, {}, {}, {}, items, ill)
+    return Validation(step, loss, {"mae": value}, {}, {}, {}, items, verdicts)
 
 
 def test_a_sick_validation_is_never_chosen_even_when_metric_and_loss_love_it() -> None:
     selection = Selection(LOW)
     selection.update(seen(10, [2.0, 2.1, 2.2], loss=5.0))
-    selection.update(seen(20, [0.1, 0.1, 0.1], loss=0.1, ill=("rms_ratio = 0.6, band [0.9, 1.1]",)))
+    selection.update(seen(20, [0.1, 0.1, 0.1], loss=0.1, verdicts=(SICK,)))
     assert selection.best is not None
     assert selection.best.step == 10
     assert selection.by_loss is not None
@@ -33,7 +34,7 @@ def test_a_sick_validation_is_never_chosen_even_when_metric_and_loss_love_it() -
 
 def test_without_a_healthy_validation_nothing_is_chosen() -> None:
     selection = Selection(LOW)
-    selection.update(seen(10, [1.0], ill=("x",)))
+    selection.update(seen(10, [1.0], verdicts=(SICK,)))
     assert selection.best is None
     assert selection.last_healthy_step is None
 
@@ -75,7 +76,7 @@ def test_a_metric_that_is_not_finite_never_wins() -> None:
 def test_its_state_survives_a_checkpoint() -> None:
     selection = Selection(LOW)
     selection.update(seen(10, [1.0, 2.0]))
-    selection.update(seen(20, [5.0, 6.0], ill=("x",)))
+    selection.update(seen(20, [5.0, 6.0], verdicts=(SICK,)))
     other = Selection(LOW)
     other.load(selection.state())
     assert other == selection
