@@ -30,6 +30,7 @@ from distsys.options import (
 
 if TYPE_CHECKING:
     from distsys.pipeline.experiment import Experiment
+    from distsys.pipeline.means import Means
     from distsys.pipeline.run import RunResult
     from distsys.training.assess import Assessment
 
@@ -66,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"distsys {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
-    _add(commands, "run", _run, "search, handoff, final training, evaluation, report", training_options)
-    _add(commands, "search", _search, "the search phase alone", experiment_options)
-    _add(commands, "final", _final, "handoff and final training after a search", training_options)
+    _add(commands, "run", _run, "search, handoff, final training, evaluation, report", training_options, local_option)
+    _add(commands, "search", _search, "the search phase alone", experiment_options, local_option)
+    _add(commands, "final", _final, "handoff and final training after a search", training_options, local_option)
     _add(commands, "train", _train, "train one configuration, without a search", training_options, local_option)
     _add(commands, "evaluate", _evaluate, "a finished training on its test set", place_argument)
     predict = _add(commands, "predict", _predict, "ask a trained model", predict_options)
@@ -128,19 +129,20 @@ def _require_lasting(out: Path) -> None:
 def _run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.run(_load(options), num_workers=options.workers, console=_console(options)))
+    return _ended(options, run.run(_load(options), _means(options)))
 
 
 def _final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.final(_load(options), num_workers=options.workers, console=_console(options)))
+    return _ended(options, run.final(_load(options), _means(options)))
 
 
 def _ended(options: argparse.Namespace, result: RunResult) -> int:
     from distsys.pipeline.report import final_lines
 
-    _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, options.out)))
+    out = None if options.local else options.out
+    _show(options, _plain(result.assessment), "\n".join(final_lines(result.assessment, result.report, out)))
     return 3 if result.assessment.is_sick else 0
 
 
@@ -151,7 +153,7 @@ def _search(options: argparse.Namespace) -> int:
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    result = run.search(_load(options), console=_console(options))
+    result = run.search(_load(options), _means(options))
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, verdict_text(result.verdicts)) if part)
@@ -163,13 +165,7 @@ def _train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    if options.local and options.workers > 1:
-        raise UsageError(
-            f"--local with --workers {options.workers}", expected="one worker", fix="leave out one of the two"
-        )
-    found = train_one(
-        _load(options, searches=False), num_workers=options.workers, local=options.local, console=_console(options)
-    )
+    found = train_one(_load(options, searches=False), _means(options))
     _show(options, _plain(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
     return 3 if found.is_sick else 0
 
@@ -313,10 +309,15 @@ def _data(options: argparse.Namespace) -> int:
     return 2 if found.faults else 0
 
 
-def _console(options: argparse.Namespace) -> Any:
+def _means(options: argparse.Namespace) -> Means:
     from distsys.console import Console
+    from distsys.pipeline.means import Means
 
-    return Console(quiet=options.quiet or options.json)
+    workers = getattr(options, "workers", 1)
+    if options.local and workers > 1:
+        raise UsageError(f"--local with --workers {workers}", expected="one worker", fix="leave out one of the two")
+    console = Console(quiet=options.quiet or options.json)
+    return Means(console, num_workers=workers, is_local=options.local)
 
 
 def _plain(found: Assessment) -> dict[str, Any]:

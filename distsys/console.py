@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 _MIN_INTERVAL_S = 0.1
+WIDTH = 80
+"""Columns of a terminal."""
 
 
 class Bar:
@@ -52,6 +55,15 @@ class Bar:
             self._stream.flush()
 
 
+def wrapped(text: str, *, width: int = WIDTH) -> list[str]:
+    """``text`` in lines that fit a terminal; what follows the first of each is indented by four."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        parts = textwrap.wrap(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        lines += parts or [""]
+    return lines
+
+
 class Console:
     """Stages and progress on standard error; results go to standard output by the command itself."""
 
@@ -61,9 +73,9 @@ class Console:
         self._live = not quiet and self._stream.isatty()
 
     def say(self, text: str) -> None:
-        """A line that stays, unless the console is quiet."""
+        """Lines that stay, wrapped at 80 columns, unless the console is quiet."""
         if not self._quiet:
-            self._stream.write(text + "\n")
+            self._stream.write("".join(f"{line}\n" for line in wrapped(text)))
             self._stream.flush()
 
     @contextmanager

@@ -13,6 +13,7 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
 from distsys.cluster.session import wants_gpu
+from distsys.cluster.sharing import Shared
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, RunFailed
 from distsys.tracking.spool import RunRecord, Spool
@@ -37,7 +38,12 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"spec": spec.content(), "folder": str(folder), "record": vars(record)},
+        train_loop_config={
+            "spec": spec.content(),
+            "folder": str(folder),
+            "record": vars(record),
+            "shared": Shared(),
+        },
         scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=wants_gpu(device)),
         run_config=RunConfig(
             # A reused name would make Ray resume; resuming is our checkpoints' business.
@@ -63,6 +69,7 @@ def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
         folder = Path(config["folder"])
         tracker = Spool.open(folder, RunRecord(**config["record"])) if workers.is_first else None
         spec = RunSpec.from_content(config["spec"], domain)
+        config["shared"].take_over()
         fit(FitContext(spec, domain, folder, workers, tracker, lambda found: ray.train.report({"step": found.step})))
     except DistsysError as error:
         return {"kind": type(error).__name__, "found": error.found, "expected": error.expected, "fix": error.fix}

@@ -15,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from distsys.cluster.session import concurrent_trials, wants_gpu
+from distsys.cluster.sharing import Shared
 from distsys.errors import RunFailed
 from distsys.health.verdict import FAILED, Verdict
 from distsys.tracking.spool import RunRecord
@@ -39,8 +40,9 @@ class _TrialProcess(tune.Trainable):
     to another process.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
         self._waiting: dict[str, Any] | None = config
+        self._shared = shared
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._waiting = new_config
@@ -50,6 +52,9 @@ class _TrialProcess(tune.Trainable):
         if self._waiting is not None:
             content = json.loads(self._waiting["assignment"])
             self._waiting = None
+            if self._shared is not None:
+                self._shared.take_over()
+                self._shared = None
             self._run = TrialRun(content["spec"], Path(content["folder"]), RunRecord(**content["record"]))
         reading = self._run.step()
         # One string: Tune flattens what it is told, and copies every key.
@@ -155,9 +160,10 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
         )
     searcher = _SourceSearcher(source)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    trainable = tune.with_parameters(_TrialProcess, shared=Shared())
     with tempfile.TemporaryDirectory(prefix="distsys-tune-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(_TrialProcess, {"CPU": cpus, "GPU": 1 if use_gpu else 0}),
+            tune.with_resources(trainable, {"CPU": cpus, "GPU": 1 if use_gpu else 0}),
             tune_config=tune.TuneConfig(
                 num_samples=limit,
                 search_alg=searcher,

@@ -12,7 +12,7 @@ from distsys.config.layers import Layers, find_config, leaves, read_layers
 from distsys.config.reads import record_reads
 from distsys.config.schema import CoreConfig
 from distsys.config.space import SearchSpace, read_space
-from distsys.config.validate import config_type, dump, fingerprint, validate_layers
+from distsys.config.validate import config_type, dump, fingerprint, validate_layers, with_values
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
@@ -162,18 +162,37 @@ def preflight(experiment: Experiment) -> None:
     workers = Workers(pick_device("auto" if joins_cluster() else config.device))
     spec = RunSpec(config, "search")
     Run(FitContext(spec, experiment.domain, experiment.root / ".nowhere", workers, tracker=None)).rehearse()
-    unread = [path for path in experiment.space.dimensions if path not in reads]
-    if unread:
-        raise ConfigError.collect(
-            "search space",
-            [
-                DistsysError(
-                    f"'{path}' is searched, but nothing reads it",
-                    fix="take it out, or choose the variant that reads it",
-                )
-                for path in unread
-            ],
+    problems = [
+        DistsysError(
+            f"'{path}' is searched, but nothing reads it", fix="take it out, or choose the variant that reads it"
         )
+        for path in experiment.space.dimensions
+        if path not in reads
+    ]
+    problems += _moved_sets(experiment)
+    if problems:
+        raise ConfigError.collect("search space", problems)
+
+
+def _moved_sets(experiment: Experiment) -> Iterator[DistsysError]:
+    """Searched keys on which a frozen set depends: trials would be judged on different items."""
+    from distsys.config.reuse import reads_of
+    from distsys.training.data import built_data, set_digests
+
+    domain, config = experiment.domain, experiment.config
+    bundle = built_data(domain, config)
+    known, read = set_digests(bundle), reads_of(bundle)
+    for path, dimension in experiment.space.dimensions.items():
+        for value in dimension.corners() if path in read else []:
+            found = set_digests(built_data(domain, with_values(config, {path: value})))
+            moved = [name for name, digest in found.items() if digest != known[name]]
+            if moved:
+                yield DistsysError(
+                    f"'{path}' is searched, but with {value} the {' and '.join(moved)} set is another one",
+                    expected="frozen sets that all trials share, else their values cannot be compared",
+                    fix="take it out of the search space",
+                )
+                break
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from distsys.console import Bar, Console
 from distsys.domains.protocol import AnyDomain, MetricSpec
 from distsys.errors import StoppedByHealth
 from distsys.pipeline.experiment import noted_end
+from distsys.pipeline.means import Means
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
 from distsys.training.context import FitContext
@@ -20,9 +20,6 @@ from distsys.training.loop import fit
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.workers import Workers, pick_device
-
-if TYPE_CHECKING:
-    from distsys.tracking.mlflow_store import MlflowMirror
 
 _TAIL_S = 0.5
 
@@ -33,10 +30,8 @@ def train(
     *,
     folder: Path,
     record: RunRecord,
-    num_workers: int,
     through_ray: bool,
-    console: Console,
-    mirror: MlflowMirror | None,
+    means: Means,
 ) -> Outcome:
     """Train ``spec`` to the end of its budget, or take the outcome that stands in ``folder``.
 
@@ -50,11 +45,10 @@ def train(
     outcome = Outcome.read(folder, domain.selection)
     if outcome is None:
         spool = Spool.open(folder, record)
-        if mirror is not None:
-            mirror.watch(folder)
-        with console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
+        means.watch(folder)
+        with means.console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
             if through_ray:
-                _on_workers(spec, folder, record, num_workers, bar, domain.selection)
+                _on_workers(spec, folder, record, means.num_workers, bar, domain.selection)
             else:
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
@@ -62,7 +56,7 @@ def train(
             ending.verdicts = outcome.verdicts
             _require_health(outcome)
     _require_health(outcome)
-    _say(outcome, domain.selection, record.kind, console)
+    _say(outcome, domain.selection, record.kind, means.console)
     return outcome
 
 

@@ -18,6 +18,7 @@ from distsys.errors import StoppedByHealth
 from distsys.files import write_json
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
+from distsys.pipeline.means import Means
 from distsys.pipeline.search import SearchResult
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord
@@ -28,7 +29,6 @@ from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
     from distsys.cluster.study import TrialRow
-    from distsys.tracking.mlflow_store import MlflowMirror
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ class Handoff:
         return cls(candidates, **content)
 
 
-def run_handoff(
-    experiment: Experiment, search: SearchResult, *, console: Console, mirror: MlflowMirror | None
-) -> Handoff:
+def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> Handoff:
     """Train each candidate for a slice of the final budget under the final weights, and choose.
 
     Raises:
@@ -122,30 +120,21 @@ def run_handoff(
     path = experiment.folder / "handoff.json"
     if done := Handoff.read(path):
         return done
-    source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), mirror)
+    source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), means)
     if source.waiting:
-        _run(experiment, source, console)
+        _run(experiment, source, means)
     handoff = _rank(experiment, source)
     handoff.write(path)
-    _say(handoff, experiment.domain.selection, console)
+    _say(handoff, experiment.domain.selection, means.console)
     return handoff
 
 
-def _run(experiment: Experiment, source: _CandidateSource, console: Console) -> None:
-    from distsys.cluster.session import ray_session
-    from distsys.cluster.trials import run_trials
-
-    config, count = experiment.config, len(source.waiting)
-    console.say(f"handoff: {count} candidates, {source.steps} steps each, strong weights")
-    with console.bar("handoff", count) as bar, ray_session():
+def _run(experiment: Experiment, source: _CandidateSource, means: Means) -> None:
+    count = len(source.waiting)
+    means.console.say(f"handoff: {count} candidates, {source.steps} steps each, strong weights")
+    with means.console.bar("handoff", count) as bar, means.cluster():
         source.bar = bar
-        run_trials(
-            source,
-            limit=count,
-            wanted=config.search.concurrent_trials,
-            cpus=config.cpu_threads,
-            device=config.device,
-        )
+        means.run_trials(source, limit=count, config=experiment.config)
 
 
 def _chosen(search: SearchResult, top_k: int) -> list[tuple[TrialRow, str]]:
@@ -162,7 +151,7 @@ class _CandidateSource:
 
     experiment: Experiment
     chosen: list[tuple[TrialRow, str]]
-    mirror: MlflowMirror | None
+    means: Means
     bar: Bar | None = None
     failures: dict[int, Verdict] = field(default_factory=dict)
     _ended: int = 0
@@ -211,8 +200,7 @@ class _CandidateSource:
         self._show()
 
     def _watch(self, key: int) -> None:
-        if self.mirror is not None:
-            self.mirror.watch(self.folder(key))
+        self.means.watch(self.folder(key))
 
     def _show(self) -> None:
         self._ended += 1

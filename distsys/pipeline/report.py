@@ -249,13 +249,13 @@ def _keep_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
         spool.artifact(f"figures/{title.lower().replace(' ', '_')}.png").write_bytes(png_of(figure))
 
 
-def final_lines(found: Assessment, report: Path, out: Path) -> Sequence[str]:
-    """What ``distsys run`` ends with."""
-    return [
+def final_lines(found: Assessment, report: Path, out: Path | None) -> Sequence[str]:
+    """What ``distsys run`` ends with; ``out`` is the folder that ``distsys ui`` shows, None without tracking."""
+    lines = [
         text_table(*assessment_table(found, shared_metrics(found)[:_COLUMNS])),
         "",
         verdict_line(found),
         f"checkpoint: {found.checkpoint}",
         f"report:     {report}",
-        f"compare:    distsys ui --out {out}",
     ]
+    return lines if out is None else [*lines, f"compare:    distsys ui --out {out}"]

@@ -11,24 +11,19 @@ import torch
 import yaml
 
 from distsys.config.validate import dump, with_values
-from distsys.console import Console
 from distsys.errors import UsageError
-from distsys.pipeline.experiment import Experiment, flat_params, locked, noted_end, preflight
+from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import train
 from distsys.pipeline.handoff import Handoff, run_handoff
+from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
 from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
 from distsys.tracking.environment import environment_tags
-from distsys.tracking.mlflow_store import MlflowMirror
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.assess import Assessment, Examined, examine
 from distsys.training.data import built_data
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
-
-_SHOWN_ERROR = 160
-_SYNC_S = 20.0
-"""How long the end of a command waits for a slow tracking store."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +34,26 @@ class RunResult:
     report: Path
 
 
-def run(experiment: Experiment, *, num_workers: int, console: Console) -> RunResult:
+def run(experiment: Experiment, means: Means) -> RunResult:
     """Search, handoff, final training, evaluation and report; what is done already is not done again.
 
     Raises:
         DistsysError: the config or data are wrong, or no trial or checkpoint is healthy.
     """
-    with _prepared(experiment, console) as mirror:
-        with _one_cluster(experiment):
-            search = run_search(experiment, console=console, mirror=mirror)
-            handoff = run_handoff(experiment, search, console=console, mirror=mirror)
-        return _finish(experiment, search, handoff, num_workers, console, mirror)
+    with _prepared(experiment, means) as (means, ending):
+        with _one_cluster(experiment, means):
+            search = run_search(experiment, means)
+            handoff = run_handoff(experiment, search, means)
+        return _finish(experiment, search, handoff, means, ending)
 
 
-def search(experiment: Experiment, *, console: Console) -> SearchResult:
+def search(experiment: Experiment, means: Means) -> SearchResult:
     """The search phase alone."""
-    with _prepared(experiment, console) as mirror:
-        return run_search(experiment, console=console, mirror=mirror)
+    with _prepared(experiment, means) as (means, _):
+        return run_search(experiment, means)
 
 
-def final(experiment: Experiment, *, num_workers: int, console: Console) -> RunResult:
+def final(experiment: Experiment, means: Means) -> RunResult:
     """Handoff and final training of an experiment whose search is done.
 
     Raises:
@@ -68,53 +63,42 @@ def final(experiment: Experiment, *, num_workers: int, console: Console) -> RunR
         raise UsageError(
             f"{experiment.folder}: no search was run", fix="run 'distsys search' with the same options first"
         )
-    with _prepared(experiment, console) as mirror:
+    with _prepared(experiment, means) as (means, ending):
         found = read_search(experiment)
         if missing := experiment.config.search.trials - len(found.rows):
             raise UsageError(
                 f"{missing} of {experiment.config.search.trials} trials are missing", fix="run 'distsys search' again"
             )
-        handoff = run_handoff(experiment, found, console=console, mirror=mirror)
-        return _finish(experiment, found, handoff, num_workers, console, mirror)
+        handoff = run_handoff(experiment, found, means)
+        return _finish(experiment, found, handoff, means, ending)
 
 
-def train_one(experiment: Experiment, *, num_workers: int, local: bool, console: Console) -> Assessment:
-    """Train the config as it stands for the whole final budget, without a search.
-
-    Args:
-        local: in this process, without Ray and MLflow.
-    """
+def train_one(experiment: Experiment, means: Means) -> Assessment:
+    """Train the config as it stands for the whole final budget, without a search."""
     preflight(experiment)
     spec = RunSpec(experiment.config, "final")
     folder = experiment.root / f"{experiment.domain.name}-train-{spec.identity[:8]}"
     record = RunRecord("train", folder.name, None, flat_params(spec.config), _tags(experiment))
-    with locked(folder), nullcontext() if local else _mirrored(experiment, console) as mirror:
+    with locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
         outcome = train(
-            spec,
-            experiment.domain,
-            folder=folder,
-            record=record,
-            num_workers=num_workers,
-            through_ray=not local,
-            console=console,
-            mirror=mirror,
+            spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
         )
         return _examined(outcome, folder).assessment
 
 
 @contextmanager
-def _prepared(experiment: Experiment, console: Console) -> Iterator[MlflowMirror]:
+def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
     preflight(experiment)
-    with locked(experiment.folder), _mirrored(experiment, console) as mirror:
+    with locked(experiment.folder), means.tracked(experiment.root, experiment.domain.name) as means:
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
         _keep_manifests(experiment, spool)
         for known in [experiment.folder, *_runs_in(experiment.folder)]:
-            mirror.watch(known)
-        with noted_end(spool):
-            yield mirror
+            means.watch(known)
+        with noted_end(spool) as ending:
+            yield means, ending
 
 
 def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
@@ -131,26 +115,10 @@ def _runs_in(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _mirrored(experiment: Experiment, console: Console) -> Iterator[MlflowMirror]:
-    with MlflowMirror(experiment.root, experiment.domain.name) as mirror:
-        try:
-            yield mirror
-        finally:
-            synced = mirror.close(timeout_s=_SYNC_S)
-            if not synced.synced:
-                console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
-                console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")
-
-
-@contextmanager
-def _one_cluster(experiment: Experiment) -> Iterator[None]:
+def _one_cluster(experiment: Experiment, means: Means) -> Iterator[None]:
     """One Ray session for search and handoff, none when both are done."""
-    if Handoff.read(experiment.folder / "handoff.json") and open_study(experiment).remaining <= 0:
-        yield
-        return
-    from distsys.cluster.session import ray_session
-
-    with ray_session():
+    is_done = Handoff.read(experiment.folder / "handoff.json") and open_study(experiment).remaining <= 0
+    with nullcontext() if is_done else means.cluster():
         yield
 
 
@@ -162,17 +130,11 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **own}
 
 
-def _finish(
-    experiment: Experiment,
-    search: SearchResult,
-    handoff: Handoff,
-    num_workers: int,
-    console: Console,
-    mirror: MlflowMirror,
-) -> RunResult:
-    outcome = _final_training(experiment, handoff, num_workers, console, mirror)
+def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, means: Means, ending: Ending) -> RunResult:
+    outcome = _final_training(experiment, handoff, means)
     examined = _examined(outcome, experiment.folder)
     found = examined.assessment
+    ending.verdicts = found.verdicts
     report = write_report(experiment, search, handoff, outcome, examined)
     spool = Spool(experiment.folder)
     spool.log(found.metrics, step=0)
@@ -181,25 +143,15 @@ def _finish(
     return RunResult(found, report)
 
 
-def _final_training(
-    experiment: Experiment, handoff: Handoff, num_workers: int, console: Console, mirror: MlflowMirror
-) -> Outcome:
-    chosen = handoff.chosen
+def _final_training(experiment: Experiment, handoff: Handoff, means: Means) -> Outcome:
+    chosen, number = handoff.chosen, means.num_workers
     spec = RunSpec(with_values(experiment.config, chosen.params), "final")
     folder = experiment.folder / "final" / spec.identity[:8]
     tags = {"distsys.trial": str(chosen.trial), "distsys.phase": "final"}
     record = RunRecord("final", "final", str(experiment.folder), flat_params(spec.config), tags)
-    console.say(f"final: trial {chosen.trial}, {spec.steps} steps, strong weights, workers: {num_workers}")
-    outcome = train(
-        spec,
-        experiment.domain,
-        folder=folder,
-        record=record,
-        num_workers=num_workers,
-        through_ray=num_workers > 1 or _is_elsewhere(spec.config.device),
-        console=console,
-        mirror=mirror,
-    )
+    means.console.say(f"final: trial {chosen.trial}, {spec.steps} steps, strong weights, workers: {number}")
+    through_ray = not means.is_local and (number > 1 or _is_elsewhere(spec.config.device))
+    outcome = train(spec, experiment.domain, folder=folder, record=record, through_ray=through_ray, means=means)
     assert outcome.checkpoint is not None
     manifest = Spool(folder).artifact("manifest.json")
     manifest.write_bytes((outcome.checkpoint / "manifest.json").read_bytes())

@@ -15,6 +15,7 @@ from distsys.domains.protocol import MetricSpec, effective_constraints
 from distsys.errors import ConfigError, StoppedByHealth
 from distsys.health.verdict import FAILED, Constraint, Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
+from distsys.pipeline.means import Means
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord
 from distsys.training.outcome import Outcome
@@ -23,7 +24,6 @@ from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
     from distsys.cluster.study import Study, TrialRow
-    from distsys.tracking.mlflow_store import MlflowMirror
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_search(experiment: Experiment) -> SearchResult:
     return SearchResult(open_study(experiment).rows(), experiment.domain.selection)
 
 
-def run_search(experiment: Experiment, *, console: Console, mirror: MlflowMirror | None) -> SearchResult:
+def run_search(experiment: Experiment, means: Means) -> SearchResult:
     """Run the trials that are still missing and return all of them.
 
     Raises:
@@ -88,9 +88,9 @@ def run_search(experiment: Experiment, *, console: Console, mirror: MlflowMirror
     study = open_study(experiment)
     known = len(study.rows())
     if study.remaining > 0:
-        _run_missing(experiment, study, known, console, mirror)
+        _run_missing(experiment, study, known, means)
     result = SearchResult(study.rows(), experiment.domain.selection)
-    _say(result, known, console)
+    _say(result, known, means.console)
     if result.best is None:
         raise StoppedByHealth(
             f"none of {len(result.rows)} trials ended healthy\n{verdict_text(result.verdicts)}",
@@ -101,25 +101,13 @@ def run_search(experiment: Experiment, *, console: Console, mirror: MlflowMirror
     return result
 
 
-def _run_missing(
-    experiment: Experiment, study: Study, known: int, console: Console, mirror: MlflowMirror | None
-) -> None:
-    from distsys.cluster.session import ray_session
-    from distsys.cluster.trials import run_trials
-
-    config = experiment.config
+def _run_missing(experiment: Experiment, study: Study, known: int, means: Means) -> None:
+    config, console = experiment.config, means.console
     missing = f"{study.remaining} of {config.search.trials} trials"
     console.say(f"search: {missing}, {config.search.steps} steps each, conservative weights")
-    with console.bar("search", config.search.trials) as bar, ray_session():
+    with console.bar("search", config.search.trials) as bar, means.cluster():
         bar.update(known)
-        source = StudySource(experiment, study, bar, mirror)
-        run_trials(
-            source,
-            limit=study.remaining,
-            wanted=config.search.concurrent_trials,
-            cpus=config.cpu_threads,
-            device=config.device,
-        )
+        means.run_trials(StudySource(experiment, study, bar, means), limit=study.remaining, config=config)
 
 
 @dataclass
@@ -129,7 +117,7 @@ class StudySource:
     experiment: Experiment
     study: Study
     bar: Bar
-    mirror: MlflowMirror | None
+    means: Means
     _folders: dict[int, Path] = field(default_factory=dict)
     _pruned: set[int] = field(default_factory=set)
 
@@ -183,8 +171,7 @@ class StudySource:
         )
 
     def _watch(self, key: int) -> None:
-        if self.mirror is not None:
-            self.mirror.watch(self._folders[key])
+        self.means.watch(self._folders[key])
 
     def _show(self) -> None:
         result = SearchResult(self.study.rows(), self.experiment.domain.selection)

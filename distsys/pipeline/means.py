@@ -1,0 +1,82 @@
+"""What a command works with: who is told, who tracks, and who carries runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distsys.config.schema import CoreConfig
+from distsys.console import Console
+from distsys.training.trials import TrialSource, run_alone
+
+if TYPE_CHECKING:
+    from distsys.tracking.mlflow_store import MlflowMirror
+
+_SHOWN_ERROR = 160
+_SYNC_S = 20.0
+"""How long the end of a command waits for a slow tracking store."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """Handed through the phases of an experiment.
+
+    Args:
+        num_workers: of the final training.
+        is_local: everything in this process, without Ray and MLflow.
+        mirror: what keeps MLflow equal to the run folders, or None.
+    """
+
+    console: Console
+    num_workers: int = 1
+    is_local: bool = False
+    mirror: MlflowMirror | None = None
+
+    def watch(self, folder: Path) -> None:
+        """Have a run's folder mirrored from now on."""
+        if self.mirror is not None:
+            self.mirror.watch(folder)
+
+    @contextmanager
+    def cluster(self) -> Iterator[None]:
+        """Ray for the block, unless everything is local."""
+        from distsys.cluster.session import ray_session
+
+        with nullcontext() if self.is_local else ray_session():
+            yield
+
+    def run_trials(self, source: TrialSource, *, limit: int, config: CoreConfig) -> None:
+        """Carry out up to ``limit`` runs of ``source``: on Ray as many at a time as fit, locally one after another."""
+        if self.is_local:
+            run_alone(source, limit=limit)
+            return
+        from distsys.cluster.trials import run_trials
+
+        with self.cluster():
+            run_trials(
+                source,
+                limit=limit,
+                wanted=config.search.concurrent_trials,
+                cpus=config.cpu_threads,
+                device=config.device,
+            )
+
+    @contextmanager
+    def tracked(self, root: Path, name: str) -> Iterator[Means]:
+        """The same with a mirror to the MLflow experiment ``name``; what it could not send is said at the end."""
+        if self.is_local:
+            yield self
+            return
+        from distsys.tracking.mlflow_store import MlflowMirror
+
+        with MlflowMirror(root, name) as mirror:
+            try:
+                yield replace(self, mirror=mirror)
+            finally:
+                synced = mirror.close(timeout_s=_SYNC_S)
+                if not synced.synced:
+                    self.console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
+                    self.console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")
