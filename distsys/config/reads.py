@@ -76,13 +76,17 @@ def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
         "__getattribute__": read,
         "__eq__": same,
         "__hash__": lambda instance: hash(_read_all(instance)),
-        "__reduce_ex__": lambda instance, protocol: _read_all(instance).__reduce_ex__(protocol),
+        "__reduce_ex__": lambda instance, protocol: (_same, (_read_all(instance),)),
         "model_dump": lambda instance, **options: _read_all(instance).model_dump(**options),
         "__unwatched__": kind,
         "__module__": kind.__module__,
     }
     metaclass: Any = type(kind)
     return metaclass(kind.__name__, (kind,), members)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _read_all(value: Any) -> Any:

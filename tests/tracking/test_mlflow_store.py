@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from distsys.health.verdict import Verdict
 from distsys.tracking.mlflow_runs import MAX_KEY, MlflowStore
 from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
@@ -105,6 +106,23 @@ def test_parent_children_params_and_metrics(root: Path) -> None:
     with closing(sqlite3.connect(root / "mlflow.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert not (root / "mlruns").exists()
+
+
+def test_a_run_can_be_found_by_its_health_and_says_cause_and_fix(root: Path) -> None:
+    causes = ("rms_ratio outside its band", "not finite")
+    verdicts = [Verdict("stop", cause, f"evidence {cause}", 20, f"mend {cause}") for cause in causes]
+    spools = {name: _spool(root, name) for name in ("sick", "healthy", "going", "broken")}
+    spools["sick"].finish("stopped", "no checkpoint is healthy", verdicts=verdicts)
+    spools["healthy"].finish("finished")
+    spools["broken"].finish("failed", "disk full")
+    assert _sync(root, *(spool.folder for spool in spools.values())) == DONE
+    tags = {name: run.data.tags for name, run in _runs(root).items()}
+    assert tags["sick"]["distsys.health"] == "sick"
+    assert tags["sick"]["distsys.cause"] == "; ".join(causes)
+    assert tags["sick"]["distsys.fix"] == "mend rms_ratio outside its band; mend not finite"
+    assert "evidence not finite" in tags["sick"]["distsys.evidence"]
+    assert tags["healthy"]["distsys.health"] == "healthy"
+    assert "distsys.health" not in tags["going"] | tags["broken"]
 
 
 def test_more_metrics_and_params_than_one_call_takes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
