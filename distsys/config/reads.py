@@ -51,8 +51,8 @@ def _watched_model(model: BaseModel, prefix: str, note: Note) -> BaseModel:
 
 def _kind_of(model: object) -> type[BaseModel]:
     """The class of a section, watched or not."""
-    own: Any = type(model)
-    kind: type[BaseModel] = getattr(own, "__unwatched__", own)
+    class_: Any = type(model)
+    kind: type[BaseModel] = getattr(class_, "__unwatched__", class_)
     return kind
 
 

@@ -70,8 +70,8 @@ def assessment_text(found: Assessment) -> str:
     """What ``distsys evaluate`` prints: every metric beside the baselines, then the constraints."""
     tables = [text_table(*metric_table(found, group)) for group in _side_by_side(found)]
     shared = set(shared_metrics(found)) if found.baselines else set()
-    own = [[name, value] for name, value in sorted(found.metrics.items()) if name not in shared]
-    metrics = text_table(["test set, no baseline has it", "model"], own)
+    alone = [[name, value] for name, value in sorted(found.metrics.items()) if name not in shared]
+    metrics = text_table(["test set, no baseline has it", "model"], alone)
     held = [
         [name, row["band"], row["value"], "yes" if row["holds"] else "NO"] for name, row in found.constraints.items()
     ]

@@ -126,8 +126,8 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     bundle = built_data(experiment.domain, experiment.config)
     data = {f"data.{key}": str(value) for key, value in bundle.provenance.items()}
     digests = {"data.validation_digest": bundle.validation.digest, "data.test_digest": bundle.test.digest}
-    own = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
-    return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **own}
+    names = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
+    return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 
 
 def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, means: Means, ending: Ending) -> RunResult:

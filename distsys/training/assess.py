@@ -106,10 +106,10 @@ def load_model(path: Path, *, domain: AnyDomain | None = None) -> Loaded:
         UsageError: it is of another domain than ``domain``.
     """
     source = checkpoint.load(path)
-    own = source.meta["config"]["domain"]
-    if domain is not None and domain.name != own:
-        raise UsageError(f"{path}: a model of '{own}'", expected=f"one of '{domain.name}'")
-    domain = domain or get_domain(own)
+    name = source.meta["config"]["domain"]
+    if domain is not None and domain.name != name:
+        raise UsageError(f"{path}: a model of '{name}'", expected=f"one of '{domain.name}'")
+    domain = domain or get_domain(name)
     spec = RunSpec.from_content(source.meta, domain)
     model = domain.build_model(spec.config, source.statistics)
     model.load_state_dict(dict(source.model))

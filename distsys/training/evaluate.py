@@ -65,8 +65,8 @@ class Validation:
         """Everything under the names that trackers use."""
         terms = {f"term/{name}": value for name, value in self.terms.items()}
         shares = {f"gradient_share/{name}": value for name, value in self.gradient_shares.items()}
-        own = {"loss": self.loss, "healthy": float(self.healthy)}
-        return {**self.metrics, **self.weights, **terms, **shares, **self.extra, **own}
+        summary = {"loss": self.loss, "healthy": float(self.healthy)}
+        return {**self.metrics, **self.weights, **terms, **shares, **self.extra, **summary}
 
 
 @contextmanager

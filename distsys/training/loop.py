@@ -85,7 +85,7 @@ class Run:
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
-        return self._look(self._train_one(), steps_per_s=0.0)
+        return self._measured(self._train_one(), steps_per_s=0.0)
 
     def finish(self) -> Outcome:
         """What was chosen; the first worker writes it to the run's folder."""
@@ -112,7 +112,7 @@ class Run:
         return int(mixed * 0x94D049BB133111EB % 2**63)
 
     def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
-        validation = self._workers.from_first(self._look(batch, steps_per_s) if self._workers.is_first else None)
+        validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
         self.selection.update(validation)
         if self._context.tracker is not None:
             self._context.tracker.log(validation.flat(), step=self.step)
@@ -120,7 +120,7 @@ class Run:
             self._save()
         return validation
 
-    def _look(self, batch: Batch, steps_per_s: float) -> Validation:
+    def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
         progress = self.step / self._spec.steps
         shares = self._stepper.gradient_shares(batch, progress=progress, seed=self._step_seed())
         found = validate(
