@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from distsys.files import lock
 from distsys.tracking.spool import read_metrics, read_status
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -117,11 +118,9 @@ def test_evaluate_and_predict_take_the_experiment(
 
 
 def test_a_second_driver_is_refused(finished: tuple[Path, dict[str, object]], outside: Path) -> None:
-    import fcntl
-
     folder, _ = finished
-    with (folder / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with lock(folder / ".lock") as is_held:
+        assert is_held
         done = subprocess.run(command(outside, folder.parent), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "another distsys works on" in done.stderr
@@ -131,8 +130,8 @@ def test_a_sick_sweep_is_refused_with_its_evidence(outside: Path, tmp_path: Path
     sick = ["--preset", "tiny", "--set", "constraints={spread: {min: 50}}"]
     done = subprocess.run(command(outside, tmp_path, *sick), capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "none of 2 trials ended healthy: spread = " in done.stderr
-    assert "band >= 50" in done.stderr
+    assert "none of 2 trials ended healthy\n- spread outside its band (2 x): spread = " in done.stderr
+    assert "band >= 50\n  fix: train longer" in done.stderr
     (folder,) = (path for path in tmp_path.iterdir() if path.name.startswith("sine-"))
     assert read_status(folder).status == "stopped"
     assert not (folder / "final").exists()
