@@ -16,6 +16,8 @@ Note = Callable[[str], None]
 class _Watch(NamedTuple):
     prefix: str
     note: Note
+    seen: set[str]
+    """Fields that were read, by their names."""
 
 
 def record_reads(config: ConfigT) -> tuple[ConfigT, set[str]]:
@@ -27,7 +29,8 @@ def record_reads(config: ConfigT) -> tuple[ConfigT, set[str]]:
 def watched(config: ConfigT, note: Note) -> ConfigT:
     """A copy of ``config`` that tells ``note`` of every value read.
 
-    Comparing, hashing and dumping a section read all of it. Pickled, it comes back unwatched.
+    Comparing, hashing and dumping a section read all of it. Pickled, it comes back unwatched and without the values
+    that were never read, so that nothing can rest on them unnoticed.
     """
     return _watched(config, "", note)
 
@@ -45,7 +48,7 @@ def _watched_model(model: BaseModel, prefix: str, note: Note) -> BaseModel:
     copy: BaseModel = _watched_kind(kind).model_construct()
     inner = {name: _watched(content[name], f"{prefix}{name}.", note) for name in kind.model_fields}
     object.__setattr__(copy, "__dict__", inner)
-    object.__setattr__(copy, "__pydantic_private__", {"watch": _Watch(prefix, note)})
+    object.__setattr__(copy, "__pydantic_private__", {"watch": _Watch(prefix, note, set())})
     return copy
 
 
@@ -66,6 +69,7 @@ def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
         value = object.__getattribute__(instance, "__dict__")[name]
         if not isinstance(value, BaseModel | _WatchedDict):
             watch = object.__getattribute__(instance, "__pydantic_private__")["watch"]
+            watch.seen.add(name)
             watch.note(f"{watch.prefix}{name}")
         return value
 
@@ -76,7 +80,7 @@ def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
         "__getattribute__": read,
         "__eq__": same,
         "__hash__": lambda instance: hash(_read_all(instance)),
-        "__reduce_ex__": lambda instance, protocol: (_same, (_read_all(instance),)),
+        "__reduce_ex__": lambda instance, protocol: (_same, (_only_read(instance),)),
         "model_dump": lambda instance, **options: _read_all(instance).model_dump(**options),
         "__unwatched__": kind,
         "__module__": kind.__module__,
@@ -102,6 +106,19 @@ def _read_all(value: Any) -> Any:
     return value
 
 
+def _only_read(section: BaseModel) -> BaseModel:
+    """``section`` without its watch, with only what was read of it."""
+    plain = _kind_of(section).model_construct()
+    seen = object.__getattribute__(section, "__pydantic_private__")["watch"].seen
+    content = {
+        name: value
+        for name, value in object.__getattribute__(section, "__dict__").items()
+        if name in seen or isinstance(value, BaseModel | _WatchedDict)
+    }
+    object.__setattr__(plain, "__dict__", content)
+    return plain
+
+
 class _WatchedDict(dict[str, Any]):
     """A mapping section (such as weights) that notes which of its keys are looked up."""
 
@@ -109,14 +126,15 @@ class _WatchedDict(dict[str, Any]):
         plain = dict(content) if not isinstance(content, _WatchedDict) else dict(dict.items(content))
         super().__init__({key: _watched(value, f"{prefix}{key}.", note) for key, value in plain.items()})
         self._prefix, self._note = prefix, note
+        self._seen: set[str] = set()
 
     def __getitem__(self, key: str) -> Any:
+        self._seen.add(key)
         self._note(f"{self._prefix}{key}")
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        self._note(f"{self._prefix}{key}")
-        return super().get(key, default)
+        return self[key] if key in self.keys() else default
 
     def items(self) -> Any:
         return {key: self[key] for key in self}.items()
@@ -125,4 +143,4 @@ class _WatchedDict(dict[str, Any]):
         return {key: self[key] for key in self}.values()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return dict, (dict(self.items()),)
+        return dict, ({key: value for key, value in super().items() if key in self._seen},)

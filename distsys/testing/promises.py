@@ -15,6 +15,7 @@ from distsys.domains.protocol import Batch, Evaluation
 from distsys.testing.subject import Subject
 from distsys.training.checkpoint import directory_of, load
 from distsys.training.context import FitContext
+from distsys.training.data import built_data
 from distsys.training.evaluate import evaluate, undisturbed
 from distsys.training.loop import Run
 from distsys.training.spec import RunSpec
@@ -99,11 +100,12 @@ def sets_are_frozen(subject: Subject) -> None:
 
 def data_can_be_handed_on(subject: Subject) -> None:
     """A bundle can be pickled, so that the trials of a node share it, and gives the same items then."""
+    bundle = built_data(subject.domain, subject.config)
     try:
-        copy = pickle.loads(pickle.dumps(subject.bundle))  # noqa: S301 - made here
+        copy = pickle.loads(pickle.dumps(bundle))  # noqa: S301 - made here
     except Exception as error:
         raise Broken(f"what build_data gives cannot be pickled: {type(error).__name__}: {error}") from error
-    same = _equal(copy.train.batch(range(_FEW), progress=0.5), subject.bundle.train.batch(range(_FEW), progress=0.5))
+    same = _equal(copy.train.batch(range(_FEW), progress=0.5), bundle.train.batch(range(_FEW), progress=0.5))
     require(same, "a pickled copy of the training source gives other items")
 
 
