@@ -13,13 +13,13 @@ import torch
 
 from distsys.domains.protocol import Batch
 from distsys.domains.registry import get_domain
-from distsys.domains.ris_localization.baselines import greedy_ml
+from distsys.domains.ris_localization.score.baselines import greedy_ml
 from distsys.domains.ris_localization.config import Config
-from distsys.domains.ris_localization.estimate import Estimate, Localizer, localizer, raw_factors
-from distsys.domains.ris_localization.evaluation import predict_factors
-from distsys.domains.ris_localization.model import CovarianceNet
-from distsys.domains.ris_localization.music import Music, signal_subspace
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.model.localizer import Estimate, Localizer, localizer, raw_factors
+from distsys.domains.ris_localization.score.evaluation import predict_factors
+from distsys.domains.ris_localization.model.network import CovarianceNet
+from distsys.domains.ris_localization.model.music import Music, signal_subspace
+from distsys.domains.ris_localization.data.scenes import Condition, SceneSource
 from distsys.report.table import text_table
 
 ROUNDS, SCENES, BATCH, STEPS = 5, 512, 256, 20

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.trainings import train_all
 from distsys.domains.ris_localization.config import DataConfig, SteeringModel
-from distsys.domains.ris_localization.mismatch import steering_bias
+from distsys.domains.ris_localization.score.mismatch import steering_bias
 from distsys.report.page import Page
 from distsys.report.table import text_table
 

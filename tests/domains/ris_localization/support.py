@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.geometry import Steering, Surface, from_physical
+from distsys.domains.ris_localization.data.geometry import Surface, from_physical
+from distsys.domains.ris_localization.data.steering import Steering
 
 EIGHT = DataConfig().surface()
 

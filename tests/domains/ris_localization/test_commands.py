@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.scenes import Condition, SceneSource
 
 Call = Callable[..., tuple[int, str, str]]
 

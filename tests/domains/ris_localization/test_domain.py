@@ -12,9 +12,9 @@ from torch import Tensor
 from distsys.domains.protocol import Batch, DataBundle
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.model import CovarianceNet, aligned, main_eigenvectors
-from distsys.domains.ris_localization.scenes import SceneSource
+from distsys.domains.ris_localization.score.evaluation import true_columns
+from distsys.domains.ris_localization.model.network import CovarianceNet, aligned, main_eigenvectors
+from distsys.domains.ris_localization.data.scenes import SceneSource
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
 from distsys.training.evaluate import evaluate, judged

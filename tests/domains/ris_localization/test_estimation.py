@@ -10,17 +10,18 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from distsys.domains.ris_localization.baselines import greedy_ml, oracle, smoothed_music
-from distsys.domains.ris_localization.bound import crb_deviations
+from distsys.domains.ris_localization.score.baselines import greedy_ml, oracle, smoothed_music
+from distsys.domains.ris_localization.score.bound import crb_deviations
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.estimate import localizer
-from distsys.domains.ris_localization.evaluation import deviations_of, errors_of
-from distsys.domains.ris_localization.geometry import Steering, cartesian_m, from_physical, to_physical
-from distsys.domains.ris_localization.likelihood import Likelihood
-from distsys.domains.ris_localization.metrics import crb_ratio, matched_errors, summary
-from distsys.domains.ris_localization.music import Music, signal_subspace
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
-from distsys.domains.ris_localization.sensing import Sensing
+from distsys.domains.ris_localization.model.localizer import localizer
+from distsys.domains.ris_localization.score.evaluation import deviations_of, errors_of
+from distsys.domains.ris_localization.data.geometry import cartesian_m, from_physical, to_physical
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.likelihood import Likelihood
+from distsys.domains.ris_localization.score.metrics import crb_ratio, matched_errors, summary
+from distsys.domains.ris_localization.model.music import Music, signal_subspace
+from distsys.domains.ris_localization.data.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.sensing import Sensing
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 
 DATA = DataConfig()

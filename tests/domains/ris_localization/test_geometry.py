@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from distsys.domains.ris_localization.config import DataConfig, SteeringModel
-from distsys.domains.ris_localization.geometry import Steering, cartesian_m, from_physical, to_physical
-from distsys.domains.ris_localization.mismatch import steering_bias
+from distsys.domains.ris_localization.data.geometry import cartesian_m, from_physical, to_physical
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.score.mismatch import steering_bias
 from tests.domains.ris_localization.support import EIGHT, places
 
 MODELS: tuple[SteeringModel, ...] = ("exact", "fresnel", "paraxial")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.geometry import Steering, from_physical
-from distsys.domains.ris_localization.losses import align_loss, contrast_loss, covariance_loss, squared_align_loss
+from distsys.domains.ris_localization.data.geometry import from_physical
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.losses import align_loss, contrast_loss, covariance_loss, squared_align_loss
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 
 LOAD = 0.01

@@ -14,11 +14,11 @@ import torch
 
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig, Request
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.geometry import to_physical
-from distsys.domains.ris_localization.model import CovarianceNet
-from distsys.domains.ris_localization.recording import read_recording
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.score.evaluation import true_columns
+from distsys.domains.ris_localization.data.geometry import to_physical
+from distsys.domains.ris_localization.model.network import CovarianceNet
+from distsys.domains.ris_localization.data.recording import read_recording
+from distsys.domains.ris_localization.data.scenes import Condition, SceneSource
 from distsys.errors import DataError
 
 CONFIG = Config.model_validate({"model": {"width": 16, "depth": 1}})

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from distsys.domains.draws import complex_normals, uniforms
 from distsys.domains.ris_localization.config import Config, DataConfig
-from distsys.domains.ris_localization.data import build_data
-from distsys.domains.ris_localization.estimate import localizer
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.geometry import to_physical
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.bundle import build_data
+from distsys.domains.ris_localization.model.localizer import localizer
+from distsys.domains.ris_localization.score.evaluation import true_columns
+from distsys.domains.ris_localization.data.geometry import to_physical
+from distsys.domains.ris_localization.data.scenes import Condition, SceneSource
 
 
 def scenes(data: DataConfig, count: int, condition: Condition, seed: int = 0) -> dict[str, torch.Tensor]:

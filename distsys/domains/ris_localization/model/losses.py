@@ -25,10 +25,10 @@ def covariance_loss(
     Source: normalised mean squared error, written with the Gram matrices of F and A.
     """
     num_elements = factors.shape[1]
-    trace, own = _trace(factors), _square(factors.mH @ factors)
-    target_trace, target_own = _trace(steering), _square(steering.mH @ steering)
-    estimate = own / trace.square()
-    target = target_own / target_trace.square()
+    trace, norm = _trace(factors), _square(factors.mH @ factors)
+    target_trace, target_norm = _trace(steering), _square(steering.mH @ steering)
+    estimate = norm / trace.square()
+    target = target_norm / target_trace.square()
     cross = _square(factors.mH @ steering) / (trace * target_trace)
     loaded = target + (2.0 * load + load**2) / num_elements  # the loading cancels in the difference
     return ((estimate - 2.0 * cross + target) / loaded).mean()

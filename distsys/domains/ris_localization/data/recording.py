@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.geometry import from_physical
+from distsys.domains.ris_localization.data.geometry import from_physical
 from distsys.errors import DataError, did_you_mean
 
 _KNOWN = ("snapshots", "covariance", "num_snapshots", "num_sources", "sources")
