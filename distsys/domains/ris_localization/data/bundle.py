@@ -8,7 +8,6 @@ from distsys.domains.protocol import DataBundle, EvalSet
 from distsys.domains.ris_localization.config import Config, DataConfig
 from distsys.domains.ris_localization.data.conditions import Part, conditions_of
 from distsys.domains.ris_localization.data.scenes import SceneSource
-from distsys.domains.ris_localization.data.steering import steering_of
 
 _PARTS = ("train", "validation", "test")
 
@@ -18,7 +17,7 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     data = config.data
     validation, test = frozen_set(data, part="validation", seed=seed), frozen_set(data, part="test", seed=seed)
     return DataBundle(
-        train=SceneSource(data, steering_of(data, data.steering), seed=part_seed(seed, "train", parts=_PARTS)),
+        train=SceneSource(data, wave=data.steering, seed=part_seed(seed, "train", parts=_PARTS)),
         validation=validation,
         test=test,
         provenance={
@@ -35,10 +34,10 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
 @reused
 def frozen_set(data: DataConfig, *, part: Part, seed: int) -> EvalSet:
     """A batch a condition; the same for configs that differ only in how training scenes are drawn."""
-    steering, scene_seed = steering_of(data, data.world), part_seed(seed, part, parts=_PARTS)
+    scene_seed = part_seed(seed, part, parts=_PARTS)
     count = data.test_scenes if part == "test" else data.validation_scenes
     batches = []
     for number, condition in enumerate(conditions_of(data, part=part)):
-        source = SceneSource(data, steering, seed=scene_seed, condition=condition)
+        source = SceneSource(data, wave=data.world, seed=scene_seed, condition=condition)
         batches.append(source.batch(range(number * count, (number + 1) * count), progress=0.0))
     return EvalSet(batches)

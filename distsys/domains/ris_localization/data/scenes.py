@@ -11,12 +11,12 @@ from torch import Tensor
 
 from distsys.domains.draws import complex_normals, uniforms
 from distsys.domains.protocol import Batch
-from distsys.domains.ris_localization.config import DataConfig
+from distsys.domains.ris_localization.config import DataConfig, SteeringModel
 from distsys.domains.ris_localization.data.conditions import ALL_DRAWN, Condition
 from distsys.domains.ris_localization.data.distribution import Distribution
 from distsys.domains.ris_localization.data.geometry import from_physical
 from distsys.domains.ris_localization.data.sensing import sensing_of
-from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.data.steering import steering_of
 
 _SCALARS = 4
 _PER_SOURCE = 5
@@ -28,13 +28,13 @@ class SceneSource:
 
     Args:
         data: surface and distributions.
-        steering: the wave that the scenes obey.
+        wave: that the scenes obey, ``data.steering`` or ``data.world``.
         seed: of all draws.
         condition: what is not drawn.
     """
 
-    def __init__(self, data: DataConfig, steering: Steering, *, seed: int, condition: Condition = ALL_DRAWN) -> None:
-        self._distribution, self._steering = Distribution.of(data, condition), steering
+    def __init__(self, data: DataConfig, *, wave: SteeringModel, seed: int, condition: Condition = ALL_DRAWN) -> None:
+        self._distribution, self._steering = Distribution.of(data, condition), steering_of(data, wave)
         self._seeds = [4 * seed + part for part in (_SCENE, _SIGNAL, _NOISE)]
         self._sensing, self._num_channels = sensing_of(data), data.num_channels
         self._max_sources, self._max_snapshots = data.max_sources, data.num_snapshots
