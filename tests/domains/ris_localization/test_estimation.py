@@ -95,8 +95,8 @@ def test_likelihood_gradient_and_curvature_are_those_of_the_cost() -> None:
     _, slope, _ = likelihood._expand(moved.detach(), data)
     assert torch.allclose(-2.0 * slope.reshape(3, 2, 3), gradient, rtol=1e-5)
     polished = likelihood.polish(uvq, data).requires_grad_()
-    (left,) = torch.autograd.grad(likelihood.cost(polished, data).sum(), polished)
-    assert float(left.norm()) < 1e-3 * float(gradient.norm())
+    (remaining,) = torch.autograd.grad(likelihood.cost(polished, data).sum(), polished)
+    assert float(remaining.norm()) < 1e-3 * float(gradient.norm())
 
 
 def test_the_bound_is_what_maximum_likelihood_reaches() -> None:

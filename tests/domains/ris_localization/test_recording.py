@@ -102,8 +102,8 @@ def test_no_unit_of_the_receiver_is_too_small_or_too_large(tmp_path: Path, gain:
     found = read_recording(
         write(tmp_path, snapshots=(gain * SNAPSHOTS).astype(np.complex64)), CONFIG.data, num_sources=2
     )
-    plain = read_recording(write(tmp_path, snapshots=SNAPSHOTS), CONFIG.data, num_sources=2)
-    assert torch.allclose(found.snapshots, plain.snapshots, atol=1e-4)
+    reference = read_recording(write(tmp_path, snapshots=SNAPSHOTS), CONFIG.data, num_sources=2)
+    assert torch.allclose(found.snapshots, reference.snapshots, atol=1e-4)
 
 
 def test_a_source_that_is_not_there_has_no_deviation(tmp_path: Path, model: CovarianceNet) -> None:

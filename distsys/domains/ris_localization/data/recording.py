@@ -151,7 +151,7 @@ def _factors(path: Path, covariance: np.ndarray, taken: np.ndarray) -> np.ndarra
             expected="a sample covariance, whose rank is at most its number of snapshots",
             fix="give the number of snapshots that were averaged, and add no loading",
         )
-    return np.asarray(vectors * np.sqrt(taken[:, None, None] * np.clip(size[:, None], 0.0, None)))
+    return vectors * np.sqrt(taken[:, None, None] * np.clip(size[:, None], 0.0, None))
 
 
 def _integers(path: Path, name: str, found: np.ndarray, num_scenes: int) -> np.ndarray:
@@ -167,7 +167,7 @@ def _integers(path: Path, name: str, found: np.ndarray, num_scenes: int) -> np.n
 def _scaled(values: np.ndarray) -> np.ndarray:
     """Volts or counts to a power of one a channel: nothing depends on it but float32's range."""
     values = values / np.abs(values).max(axis=(1, 2), keepdims=True)
-    return np.asarray(values / np.sqrt(np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True)))
+    return values / np.sqrt(np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True))
 
 
 def _numbers(

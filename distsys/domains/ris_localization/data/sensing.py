@@ -37,8 +37,8 @@ class Sensing:
         if self.matrices is None:
             return field.movedim(-1, 1).unsqueeze(1)
         flat = field.reshape(field.shape[0], -1, field.shape[-1])
-        seen = torch.einsum("gce,bpe->bgcp", self.matrices.to(field), flat)
-        return seen.reshape(*seen.shape[:3], *field.shape[1:-1])
+        received = torch.einsum("gce,bpe->bgcp", self.matrices.to(field), flat)
+        return received.reshape(*received.shape[:3], *field.shape[1:-1])
 
     def grouped(
         self, snapshots: Complex[Tensor, "scenes channels snapshots"]

@@ -84,8 +84,8 @@ def contrast_loss(
     noise = load / num_elements
     scaled = factors / _trace(factors).sqrt()[:, None, None]
     small = scaled.mH @ scaled + noise * torch.eye(rank, dtype=factors.dtype, device=factors.device)
-    seen = scaled.mH @ steering
-    explained = (seen.conj() * torch.cholesky_solve(seen, torch.linalg.cholesky(small))).real.sum(dim=1)
+    matched = scaled.mH @ steering
+    explained = (matched.conj() * torch.cholesky_solve(matched, torch.linalg.cholesky(small))).real.sum(dim=1)
     power = torch.view_as_real(steering).square().sum(dim=(1, 3))
     present = power > 0
     inverse = (power - explained).clamp(min=1e-7) / noise  # absent sources: log(1e-7 / noise) times 0

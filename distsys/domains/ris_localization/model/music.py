@@ -98,9 +98,9 @@ class Music:
         Source: RAP-MUSIC, Mosher and Leahy 1999.
         """
         known = self._steering.vectors(uvq)[..., None].to(subspace)
-        left = subspace - known @ (known.mH @ subspace)
-        _, vectors = torch.linalg.eigh(left.mH @ left)
-        basis = torch.linalg.qr(left @ vectors[..., 1:]).Q
+        residual = subspace - known @ (known.mH @ subspace)
+        _, vectors = torch.linalg.eigh(residual.mH @ residual)
+        basis = torch.linalg.qr(residual @ vectors[..., 1:]).Q
         remaining = (1.0 - self.spectrum(known)).clamp(min=_LEAST_REMAINDER)
         return self.spectrum(basis) / remaining
 
@@ -114,11 +114,11 @@ class Music:
 
     def _expand(self, uvq: Tensor, basis: Tensor) -> Expansion:
         vectors, derivatives = self._steering.with_derivatives(uvq)
-        seen = torch.cat([vectors[:, :, None], derivatives], dim=2)
-        outside = seen - (seen @ basis.conj()[:, None]) @ basis.mT[:, None]
-        left, slopes = outside[:, :, 0], outside[:, :, 1:]
-        cost = torch.view_as_real(left).square().sum(dim=(-2, -1))
-        slope = -(slopes.conj() * left[:, :, None]).real.sum(dim=-1)
+        waves = torch.cat([vectors[:, :, None], derivatives], dim=2)
+        outside = waves - (waves @ basis.conj()[:, None]) @ basis.mT[:, None]
+        residual, slopes = outside[:, :, 0], outside[:, :, 1:]
+        cost = torch.view_as_real(residual).square().sum(dim=(-2, -1))
+        slope = -(slopes.conj() * residual[:, :, None]).real.sum(dim=-1)
         return cost, slope, (slopes.conj() @ slopes.mT).real
 
 
