@@ -13,13 +13,14 @@ import torch
 
 from distsys.domains.protocol import Batch
 from distsys.domains.registry import get_domain
-from distsys.domains.ris_localization.baselines import greedy_ml
 from distsys.domains.ris_localization.config import Config
-from distsys.domains.ris_localization.estimate import Estimate, Localizer, localizer, raw_factors
-from distsys.domains.ris_localization.evaluation import predict_factors
-from distsys.domains.ris_localization.model import CovarianceNet
-from distsys.domains.ris_localization.music import Music, signal_subspace
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.conditions import Condition
+from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.model.localizer import Estimate, Localizer, localizer_of
+from distsys.domains.ris_localization.model.music import Music
+from distsys.domains.ris_localization.model.network import CovarianceNet, predict_factors
+from distsys.domains.ris_localization.model.subspace import raw_factors, signal_subspace
+from distsys.domains.ris_localization.score.greedy import greedy_ml
 from distsys.report.table import text_table
 
 ROUNDS, SCENES, BATCH, STEPS = 5, 512, 256, 20
@@ -45,28 +46,28 @@ def naive_music(music: Music, factors: torch.Tensor) -> torch.Tensor:
     )
 
 
-def predicted(tools: Localizer, model: CovarianceNet, batch: Batch) -> Estimate:
+def predicted(localizer: Localizer, model: CovarianceNet, batch: Batch) -> Estimate:
     """What ``distsys predict`` does between reading and writing."""
-    return tools.estimate(predict_factors(model, batch), batch, others=tools.raw_peaks(batch))
+    return localizer.estimate(predict_factors(model, batch), batch, others=localizer.raw_peaks(batch))
 
 
 def inference_rows(config: Config) -> list[list[object]]:
     """Milliseconds a scene of every stage."""
     data = config.data
-    tools = localizer(data)
-    source = SceneSource(data, data.true_steering(), seed=1, condition=Condition(10.0, 1.0, 16))
+    localizer = localizer_of(data)
+    source = SceneSource(data, wave=data.world, seed=1, condition=Condition(10.0, 1.0, 16))
     batch = source.batch(range(SCENES), progress=0.0)
-    factors = raw_factors(batch["snapshots"], tools.sensing, rank=2)
+    factors = raw_factors(batch["snapshots"], localizer.sensing, rank=2)
     subspace = signal_subspace(factors, num_sources=2)
     few = {name: value[:64] for name, value in batch.items()}
     model = CovarianceNet(config).eval()
-    music = cpu_seconds(lambda: tools.music.candidates(subspace, count=4)) / SCENES
-    textbook = cpu_seconds(lambda: [naive_music(tools.music, item) for item in factors[:16]]) / 16
-    greedy = cpu_seconds(lambda: greedy_ml(tools, few)) / 64
+    music = cpu_seconds(lambda: localizer.music.candidates(subspace, count=4)) / SCENES
+    textbook = cpu_seconds(lambda: [naive_music(localizer.music, item) for item in factors[:16]]) / 16
+    greedy = cpu_seconds(lambda: greedy_ml(localizer, few)) / 64
     with torch.no_grad():
         network = cpu_seconds(lambda: predict_factors(model, batch)) / SCENES
-        whole = cpu_seconds(lambda: predicted(tools, model, batch)) / SCENES
-    points = len(tools.music.grid.points)
+        whole = cpu_seconds(lambda: predicted(localizer, model, batch)) / SCENES
+    points = len(localizer.music.grid.points)
     rows = [
         [f"MUSIC, {points} points, refined, deflated", music],
         ["textbook MUSIC, one scene at a time, not refined", textbook],
@@ -82,7 +83,7 @@ def training_row(config: Config) -> list[object]:
     domain = get_domain("ris_localization")
     model = domain.build_model(config, {})
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    source = SceneSource(config.data, config.data.assumed_steering(), seed=0)
+    source = SceneSource(config.data, wave=config.data.steering, seed=0)
     spent = {"data": 0.0}
 
     def train() -> None:
@@ -90,7 +91,8 @@ def training_row(config: Config) -> list[object]:
             began = time.process_time()
             batch = source.batch(range(step * BATCH, (step + 1) * BATCH), progress=0.0)
             spent["data"] += time.process_time() - began
-            terms = domain.loss_terms(model, batch, generator=torch.Generator())
+            outputs = domain.forward(model, batch, generator=torch.Generator())
+            terms = domain.loss_terms(outputs, batch, config=config)
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.trainings import train_all
 from distsys.domains.ris_localization.config import DataConfig, SteeringModel
-from distsys.domains.ris_localization.mismatch import steering_bias
+from distsys.domains.ris_localization.data.geometry import surface_of
+from distsys.domains.ris_localization.score.mismatch import steering_bias
 from distsys.report.page import Page
 from distsys.report.table import text_table
 
@@ -79,7 +80,7 @@ def _bias_figure() -> Figure:
     for index, label in enumerate(("angle error, deg", "range error, m")):
         axes = figure.add_subplot(1, 2, index + 1)
         for model in ("fresnel", "paraxial"):
-            ranges_m, errors = steering_bias(DataConfig().surface(), model)
+            ranges_m, errors = steering_bias(surface_of(DataConfig()), model)
             axes.plot(ranges_m.numpy(), errors[:, index].numpy(), marker=".", label=model)
         axes.set_xscale("log")
         axes.set_yscale("log")

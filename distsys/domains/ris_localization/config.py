@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from distsys.config import DataPath, Section
-
-if TYPE_CHECKING:
-    from distsys.domains.ris_localization.geometry import Steering, Surface
-    from distsys.domains.ris_localization.sensing import Sensing
+from distsys.config import DataPath, Section, Share
+from distsys.domains.kit import require_ordered
 
 SteeringModel = Literal["exact", "fresnel", "paraxial"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MAX_SOURCES = 3
 
 
@@ -61,9 +56,8 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for low, high in (("min_range_m", "max_range_m"), ("min_sources", "max_sources"), ("min_snr_db", "max_snr_db")):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
+        ranges = (("min_range_m", "max_range_m"), ("min_sources", "max_sources"), ("min_snr_db", "max_snr_db"))
+        require_ordered(self, *ranges)
         if self.coherent_share + self.partial_share > 1.0:
             raise ValueError(
                 f"coherent_share {self.coherent_share} and partial_share {self.partial_share} add up to more than 1"
@@ -76,48 +70,6 @@ class DataConfig(Section):
     def num_channels(self) -> int:
         """Numbers a snapshot has."""
         return self.num_x * self.num_y if self.measurement == "array" else self.num_antennas
-
-    def surface(self) -> Surface:
-        """The geometry, in radians and metres."""
-        from distsys.domains.ris_localization.geometry import Surface
-
-        return Surface(
-            num_x=self.num_x,
-            num_y=self.num_y,
-            wavelength_m=self.wavelength_m,
-            spacing_m=self.spacing_wavelengths * self.wavelength_m,
-            max_phi_rad=math.radians(self.max_phi_deg),
-            max_theta_rad=math.radians(self.max_theta_deg),
-            min_range_m=self.min_range_m,
-            max_range_m=self.max_range_m,
-        )
-
-    def sensing(self) -> Sensing:
-        """How snapshots come from the field."""
-        from distsys.domains.ris_localization.sensing import Sensing, coded_surface
-
-        if self.measurement == "array":
-            return Sensing()
-        return coded_surface(
-            num_elements=self.num_x * self.num_y,
-            num_antennas=self.num_antennas,
-            num_codes=self.num_snapshots,
-            phase_bits=self.phase_bits,
-            site=self.site,
-        )
-
-    def assumed_steering(self) -> Steering:
-        """The wave of training, loss and inference."""
-        return self._steering(self.steering)
-
-    def true_steering(self) -> Steering:
-        """The wave of the frozen sets."""
-        return self._steering(self.world)
-
-    def _steering(self, model: SteeringModel) -> Steering:
-        from distsys.domains.ris_localization.geometry import Steering
-
-        return Steering.of(self.surface(), model)
 
 
 class ModelConfig(Section):

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.geometry import Steering, Surface, from_physical
+from distsys.domains.ris_localization.data.geometry import Surface, from_physical, surface_of
+from distsys.domains.ris_localization.data.steering import Steering
 
-EIGHT = DataConfig().surface()
+EIGHT = surface_of(DataConfig())
 
 
 def places(count: int, sources: int, *, surface: Surface = EIGHT, seed: int = 0) -> Tensor:

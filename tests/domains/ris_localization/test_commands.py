@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.conditions import Condition
+from distsys.domains.ris_localization.data.scenes import SceneSource
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -35,13 +36,14 @@ def test_a_trained_network_is_evaluated_and_asked(distsys: Call, tmp_path: Path)
     trained = json.loads(out)
     rows = trained["baselines"]
     assert {"raw MUSIC", "smoothed", "greedy ML", "oracle", "CRB"} <= set(rows)
-    assert rows["CRB"]["phi_rmse_deg/snr10"] < rows["CRB"]["phi_rmse_deg/snr0"]
+    bound = rows["CRB"]["metrics"]
+    assert bound["phi_rmse_deg/snr10"] < bound["phi_rmse_deg/snr0"]
     folder = str(Path(trained["checkpoint"]).parents[1])
     code, out, err = distsys("evaluate", folder, "--json")
     assert code == 0, err
     assert json.loads(out)["metrics"] == trained["metrics"]
     data = DataConfig(num_x=4, num_y=4)
-    source = SceneSource(data, data.true_steering(), seed=3, condition=Condition(20.0, 1.0, 16))
+    source = SceneSource(data, wave=data.world, seed=3, condition=Condition(20.0, 1.0, 16))
     recording, answer = tmp_path / "snapshots.npz", tmp_path / "sources.csv"
     np.savez(recording, snapshots=source.batch(range(5), progress=0.0)["snapshots"].numpy())
     code, _, err = distsys("predict", "ris_localization", "--checkpoint", folder, str(recording), "-o", str(answer))

@@ -12,9 +12,10 @@ from torch import Tensor
 from distsys.domains.protocol import Batch, DataBundle
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.model import CovarianceNet, aligned, main_eigenvectors
-from distsys.domains.ris_localization.scenes import SceneSource
+from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.data.truth import true_columns
+from distsys.domains.ris_localization.model.network import CovarianceNet
+from distsys.domains.ris_localization.model.subspace import aligned, main_eigenvectors
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
 from distsys.training.evaluate import evaluate, judged
@@ -58,6 +59,13 @@ def tiny() -> tuple[Config, DataBundle]:
     return config, RisLocalization().build_data(config, seed=0)
 
 
+def terms_of(model: CovarianceNet, batch: Batch) -> Mapping[str, Tensor]:
+    """The loss terms of ``batch``."""
+    domain = RisLocalization()
+    outputs = domain.forward(model, batch, generator=torch.Generator())
+    return domain.loss_terms(outputs, batch, config=model.config)
+
+
 def trained(weights: Mapping[str, float], steps: int) -> tuple[CovarianceNet, DataBundle]:
     config, bundle = tiny()
     torch.manual_seed(0)
@@ -65,7 +73,7 @@ def trained(weights: Mapping[str, float], steps: int) -> tuple[CovarianceNet, Da
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(steps):
         batch = bundle.train.batch(range(64 * step, 64 * (step + 1)), progress=0.0)
-        terms = RisLocalization().loss_terms(model, batch, generator=torch.Generator())
+        terms = terms_of(model, batch)
         optimizer.zero_grad()
         torch.stack([weight * terms[name] for name, weight in weights.items()]).sum().backward()
         optimizer.step()
@@ -119,7 +127,7 @@ def test_the_covariance_does_not_see_the_phase_or_the_gain_of_the_receiver() -> 
     torch.manual_seed(0)
     model = CovarianceNet(Config.model_validate({"model": {"width": 32, "depth": 2}})).eval()
     data = DataConfig()
-    batch = SceneSource(data, data.assumed_steering(), seed=0).batch(range(20), progress=0.0)
+    batch = SceneSource(data, wave=data.steering, seed=0).batch(range(20), progress=0.0)
     with torch.no_grad():
         first = model(batch)
         for other in (turned(batch, 1.234), {**batch, "snapshots": 50.0 * batch["snapshots"]}):
@@ -153,7 +161,7 @@ def test_main_eigenvectors_are_those_of_the_sample_covariance_not_mean_centred(s
 def test_the_target_does_not_move_with_the_noise() -> None:
     """D26: a target made of the sample covariance would be circular."""
     data = DataConfig(num_x=4, num_y=4)
-    batch = SceneSource(data, data.assumed_steering(), seed=0).batch(range(20), progress=0.0)
+    batch = SceneSource(data, wave=data.steering, seed=0).batch(range(20), progress=0.0)
     noisier = {**batch, "snapshots": batch["snapshots"] + torch.randn(batch["snapshots"].shape, dtype=torch.complex64)}
     assert torch.equal(true_columns(data, noisier), true_columns(data, batch))
 
@@ -163,7 +171,7 @@ def test_degenerate_covariances_give_finite_gradients(degenerate: str) -> None:
     """D18: no gradient passes through an eigendecomposition, neither of the data's covariance nor of the model's."""
     data = DataConfig(num_x=4, num_y=4)
     config = Config.model_validate({"data": {"num_x": 4, "num_y": 4}, "model": {"width": 16, "depth": 1}})
-    batch = dict(SceneSource(data, data.assumed_steering(), seed=0).batch(range(4), progress=0.0))
+    batch = dict(SceneSource(data, wave=data.steering, seed=0).batch(range(4), progress=0.0))
     field = torch.zeros_like(batch["snapshots"])
     if degenerate == "equal eigenvalues":
         field[:, :, :] = torch.eye(16, dtype=field.dtype)
@@ -173,7 +181,7 @@ def test_degenerate_covariances_give_finite_gradients(degenerate: str) -> None:
         field[:, 3, 5] = 1e-6
     torch.manual_seed(0)
     model = CovarianceNet(config)
-    terms = RisLocalization().loss_terms(model, {**batch, "snapshots": field}, generator=torch.Generator())
+    terms = terms_of(model, {**batch, "snapshots": field})
     torch.stack(list(terms.values())).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None

@@ -10,17 +10,21 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from distsys.domains.ris_localization.baselines import greedy_ml, oracle, smoothed_music
-from distsys.domains.ris_localization.bound import crb_deviations
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.estimate import localizer
-from distsys.domains.ris_localization.evaluation import deviations_of, errors_of
-from distsys.domains.ris_localization.geometry import Steering, cartesian_m, from_physical, to_physical
-from distsys.domains.ris_localization.likelihood import Likelihood
-from distsys.domains.ris_localization.metrics import crb_ratio, matched_errors, summary
-from distsys.domains.ris_localization.music import Music, signal_subspace
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
-from distsys.domains.ris_localization.sensing import Sensing
+from distsys.domains.ris_localization.data.conditions import Condition
+from distsys.domains.ris_localization.data.geometry import cartesian_m, from_physical, to_physical
+from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.data.sensing import Sensing
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.likelihood import Likelihood
+from distsys.domains.ris_localization.model.localizer import localizer_of
+from distsys.domains.ris_localization.model.music import Music
+from distsys.domains.ris_localization.model.subspace import signal_subspace
+from distsys.domains.ris_localization.score.baselines import oracle, smoothed_music
+from distsys.domains.ris_localization.score.bound import crb_deviations, deviations_of
+from distsys.domains.ris_localization.score.errors import errors_of, matched_errors
+from distsys.domains.ris_localization.score.greedy import greedy_ml
+from distsys.domains.ris_localization.score.metrics import crb_ratio, summary
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 
 DATA = DataConfig()
@@ -32,7 +36,7 @@ def music() -> Music:
 
 
 def scenes(count: int, condition: Condition, data: DataConfig = DATA) -> dict[str, Tensor]:
-    source = SceneSource(data, data.true_steering(), seed=5, condition=condition)
+    source = SceneSource(data, wave=data.world, seed=5, condition=condition)
     return dict(source.batch(range(count), progress=0.0))
 
 
@@ -91,8 +95,8 @@ def test_likelihood_gradient_and_curvature_are_those_of_the_cost() -> None:
     _, slope, _ = likelihood._expand(moved.detach(), data)
     assert torch.allclose(-2.0 * slope.reshape(3, 2, 3), gradient, rtol=1e-5)
     polished = likelihood.polish(uvq, data).requires_grad_()
-    (left,) = torch.autograd.grad(likelihood.cost(polished, data).sum(), polished)
-    assert float(left.norm()) < 1e-3 * float(gradient.norm())
+    (remaining,) = torch.autograd.grad(likelihood.cost(polished, data).sum(), polished)
+    assert float(remaining.norm()) < 1e-3 * float(gradient.norm())
 
 
 def test_the_bound_is_what_maximum_likelihood_reaches() -> None:
@@ -140,23 +144,23 @@ def test_an_estimate_that_is_no_number_is_an_outlier() -> None:
 
 def test_coherent_sources_defeat_raw_music_but_not_the_oracle_nor_likelihood() -> None:
     coherent, independent = (scenes(120, Condition(10.0, value, 16)) for value in (1.0, 0.0))
-    tools = localizer(DATA)
+    localizer = localizer_of(DATA)
 
     def success(uvq: Tensor, batch: dict[str, Tensor]) -> float:
         return float(errors_of(uvq, batch).found.double().mean())
 
-    assert success(tools.raw(coherent).music, coherent) < 0.75
-    assert success(tools.raw(independent).music, independent) > 0.95
+    assert success(localizer.raw(coherent).music, coherent) < 0.75
+    assert success(localizer.raw(independent).music, independent) > 0.95
     assert success(oracle(DATA, coherent).music, coherent) > 0.98
-    assert success(greedy_ml(tools, coherent), coherent) > 0.95
+    assert success(greedy_ml(localizer, coherent), coherent) > 0.95
     smoothed = success(smoothed_music(DATA, coherent), coherent)
-    assert smoothed > success(tools.raw(coherent).music, coherent)
+    assert smoothed > success(localizer.raw(coherent).music, coherent)
 
 
 def test_coded_scenes_are_localised_by_nonlinear_least_squares() -> None:
     data = DataConfig(measurement="coded", num_x=6, num_y=6, min_sources=1, max_sources=1, num_antennas=8)
     batch = scenes(30, Condition(20.0, 1.0, 16), data)
-    errors = errors_of(greedy_ml(localizer(data), batch), batch)
+    errors = errors_of(greedy_ml(localizer_of(data), batch), batch)
     assert float(errors.found.double().mean()) > 0.9
     assert summary(errors, deviations_of(data, batch))["crb_ratio"] == pytest.approx(1.0, abs=0.4)
 
@@ -164,9 +168,9 @@ def test_coded_scenes_are_localised_by_nonlinear_least_squares() -> None:
 def test_scenes_with_different_numbers_of_sources_stay_in_their_places() -> None:
     data = DataConfig(min_sources=1, max_sources=3)
     batch = scenes(40, Condition(20.0, 0.0, 16), data)
-    together = localizer(data).raw(batch)
+    together = localizer_of(data).raw(batch)
     for index in (0, 3, 11):
-        alone = localizer(data).raw({name: value[index : index + 1] for name, value in batch.items()})
+        alone = localizer_of(data).raw({name: value[index : index + 1] for name, value in batch.items()})
         both = [item[item[:, 0].argsort()] for item in (together.polished[index], alone.polished[0])]
         assert torch.allclose(*both, atol=1e-6)
         assert not bool(together.music[index, batch["num_sources"][index] :].any())
@@ -174,20 +178,22 @@ def test_scenes_with_different_numbers_of_sources_stay_in_their_places() -> None
 
 def test_further_candidates_are_taken_where_the_likelihood_prefers_them() -> None:
     batch = scenes(40, Condition(20.0, 0.0, 16))
-    tools = localizer(DATA)
+    localizer = localizer_of(DATA)
     useless = complex_normal(40, 64, 2).to(torch.complex64)
-    alone, helped = (tools.estimate(useless, batch, others=item) for item in (None, tools.raw(batch).music))
+    alone, helped = (localizer.estimate(useless, batch, others=item) for item in (None, localizer.raw(batch).music))
     assert torch.equal(alone.music, helped.music)
     assert float(errors_of(alone.polished, batch).found.double().mean()) < 0.9
     assert torch.allclose(
-        errors_of(helped.polished, batch).position_m, errors_of(tools.raw(batch).polished, batch).position_m, atol=1e-3
+        errors_of(helped.polished, batch).position_m,
+        errors_of(localizer.raw(batch).polished, batch).position_m,
+        atol=1e-3,
     )
 
 
 def test_raw_peaks_are_those_of_raw_music() -> None:
     batch = scenes(40, Condition(10.0, 1.0, 16), DataConfig(min_sources=1, max_sources=3))
-    tools = localizer(DataConfig(min_sources=1, max_sources=3))
-    assert torch.equal(tools.raw_peaks(batch), tools.raw(batch).music)
+    localizer = localizer_of(DataConfig(min_sources=1, max_sources=3))
+    assert torch.equal(localizer.raw_peaks(batch), localizer.raw(batch).music)
 
 
 def test_matching_is_the_hungarian_one() -> None:

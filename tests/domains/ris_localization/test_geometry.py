@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from distsys.domains.ris_localization.config import DataConfig, SteeringModel
-from distsys.domains.ris_localization.geometry import Steering, cartesian_m, from_physical, to_physical
-from distsys.domains.ris_localization.mismatch import steering_bias
+from distsys.domains.ris_localization.data.geometry import cartesian_m, from_physical, surface_of, to_physical
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.score.mismatch import steering_bias
 from tests.domains.ris_localization.support import EIGHT, places
 
 MODELS: tuple[SteeringModel, ...] = ("exact", "fresnel", "paraxial")
@@ -92,7 +93,7 @@ def test_the_region_clamps_to_its_nearest_edge() -> None:
 
 
 def test_the_array_is_centred_and_half_a_wavelength_apart() -> None:
-    positions = DataConfig(num_x=3, num_y=4).surface().positions_m()
+    positions = surface_of(DataConfig(num_x=3, num_y=4)).positions_m()
     assert positions.mean(dim=0).abs().max() < 1e-15
     assert positions[1, 1] - positions[0, 1] == pytest.approx(0.15)
     assert positions[4, 0] - positions[0, 0] == pytest.approx(0.15)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.geometry import Steering, from_physical
-from distsys.domains.ris_localization.losses import align_loss, contrast_loss, covariance_loss, squared_align_loss
+from distsys.domains.ris_localization.data.geometry import from_physical
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.losses import align_loss, contrast_loss, covariance_loss, squared_align_loss
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 
 LOAD = 0.01
@@ -51,9 +52,9 @@ def test_align_losses_are_those_of_the_full_matrices() -> None:
     factors = complex_normal(5, 64, 2)
     full, outside = factors @ factors.mH, projector(steering)
     trace = (outside @ full).diagonal(dim1=1, dim2=2).real.sum(dim=1) / full.diagonal(dim1=1, dim2=2).real.sum(dim=1)
-    left = (outside @ full @ outside).abs().square().sum(dim=(1, 2)) / full.abs().square().sum(dim=(1, 2))
+    leaked = (outside @ full @ outside).abs().square().sum(dim=(1, 2)) / full.abs().square().sum(dim=(1, 2))
     assert float(align_loss(factors, steering=steering)) == pytest.approx(float(trace.mean()), rel=1e-4)
-    assert float(squared_align_loss(factors, steering=steering)) == pytest.approx(float(left.mean()), rel=1e-4)
+    assert float(squared_align_loss(factors, steering=steering)) == pytest.approx(float(leaked.mean()), rel=1e-4)
 
 
 def test_the_squared_form_has_its_closed_form_gradient() -> None:
@@ -150,14 +151,14 @@ def test_contrast_is_minus_the_log_of_capons_spectrum() -> None:
 def test_the_truth_is_the_least_contrast_in_99_of_100_scenes() -> None:
     """Every other place, near or far, has a larger log(a^H R^-1 a) on the true covariance."""
     uvq, truth = columns(200, 2)
-    own = torch.stack([contrast_loss(truth[i : i + 1], steering=truth[i : i + 1], load=LOAD) for i in range(200)])
+    at_truth = torch.stack([contrast_loss(truth[i : i + 1], steering=truth[i : i + 1], load=LOAD) for i in range(200)])
     near = EIGHT.clamp(uvq + 0.05 * complex_normal(200, 2, 3).real)
     far = from_physical(places(200, 2, seed=9))
     beaten = torch.zeros(200, dtype=torch.bool)
     for other in (near, far):
         moved = Steering.of(EIGHT).vectors(other).mT
         found = [contrast_loss(truth[i : i + 1], steering=moved[i : i + 1], load=LOAD) for i in range(200)]
-        beaten |= torch.stack(found) <= own
+        beaten |= torch.stack(found) <= at_truth
     assert float(beaten.double().mean()) <= 0.01
 
 

@@ -14,15 +14,16 @@ import torch
 
 from distsys.domains.ris_localization import RisLocalization
 from distsys.domains.ris_localization.config import Config, DataConfig, Request
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.geometry import to_physical
-from distsys.domains.ris_localization.model import CovarianceNet
-from distsys.domains.ris_localization.recording import read_recording
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.conditions import Condition
+from distsys.domains.ris_localization.data.geometry import to_physical
+from distsys.domains.ris_localization.data.recording import read_recording
+from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.data.truth import true_columns
+from distsys.domains.ris_localization.model.network import CovarianceNet
 from distsys.errors import DataError
 
 CONFIG = Config.model_validate({"model": {"width": 16, "depth": 1}})
-SOURCE = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=8, condition=Condition(20.0, 0.0, 16))
+SOURCE = SceneSource(CONFIG.data, wave=CONFIG.data.world, seed=8, condition=Condition(20.0, 0.0, 16))
 BATCH = SOURCE.batch(range(30), progress=0.0)
 SNAPSHOTS = BATCH["snapshots"].numpy()
 TRUTH = to_physical(BATCH["uvq"].double()).numpy()
@@ -61,7 +62,7 @@ def test_predict_names_sources_with_their_standard_deviations(tmp_path: Path, mo
 
 
 def test_the_stated_deviations_are_those_of_the_errors(tmp_path: Path, model: CovarianceNet) -> None:
-    source = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=9, condition=Condition(20.0, 0.0, 16))
+    source = SceneSource(CONFIG.data, wave=CONFIG.data.world, seed=9, condition=Condition(20.0, 0.0, 16))
     batch = source.batch(range(300), progress=0.0)
     answer = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=batch["snapshots"].numpy())))
     truth = to_physical(batch["uvq"].double()).numpy()
@@ -85,7 +86,7 @@ def test_a_covariance_says_what_its_snapshots_say(tmp_path: Path, model: Covaria
 
 def test_many_snapshots_and_their_covariance_have_the_same_deviations(tmp_path: Path, model: CovarianceNet) -> None:
     data = CONFIG.data.model_copy(update={"num_snapshots": 400})
-    source = SceneSource(data, data.true_steering(), seed=8, condition=Condition(10.0, 0.0, 400))
+    source = SceneSource(data, wave=data.world, seed=8, condition=Condition(10.0, 0.0, 400))
     snapshots = source.batch(range(6), progress=0.0)["snapshots"].numpy().astype(np.complex128)
     covariance = snapshots @ snapshots.conj().swapaxes(1, 2) / 400
     domain = RisLocalization()
@@ -101,13 +102,13 @@ def test_no_unit_of_the_receiver_is_too_small_or_too_large(tmp_path: Path, gain:
     found = read_recording(
         write(tmp_path, snapshots=(gain * SNAPSHOTS).astype(np.complex64)), CONFIG.data, num_sources=2
     )
-    plain = read_recording(write(tmp_path, snapshots=SNAPSHOTS), CONFIG.data, num_sources=2)
-    assert torch.allclose(found.snapshots, plain.snapshots, atol=1e-4)
+    reference = read_recording(write(tmp_path, snapshots=SNAPSHOTS), CONFIG.data, num_sources=2)
+    assert torch.allclose(found.snapshots, reference.snapshots, atol=1e-4)
 
 
 def test_a_source_that_is_not_there_has_no_deviation(tmp_path: Path, model: CovarianceNet) -> None:
     """Two sources are asked of snapshots without noise that hold one: nothing says where the second stands."""
-    batch = SceneSource(CONFIG.data, CONFIG.data.true_steering(), seed=8, condition=Condition(200.0, 0.0, 16)).batch(
+    batch = SceneSource(CONFIG.data, wave=CONFIG.data.world, seed=8, condition=Condition(200.0, 0.0, 16)).batch(
         range(4), progress=0.0
     )
     alone = true_columns(CONFIG.data, batch)[..., :1] @ batch["amplitudes"][:, :1]

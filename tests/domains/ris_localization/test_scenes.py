@@ -8,15 +8,17 @@ from pydantic import ValidationError
 
 from distsys.domains.draws import complex_normals, uniforms
 from distsys.domains.ris_localization.config import Config, DataConfig
-from distsys.domains.ris_localization.data import build_data
-from distsys.domains.ris_localization.estimate import localizer
-from distsys.domains.ris_localization.evaluation import true_columns
-from distsys.domains.ris_localization.geometry import to_physical
-from distsys.domains.ris_localization.scenes import Condition, SceneSource
+from distsys.domains.ris_localization.data.bundle import build_data
+from distsys.domains.ris_localization.data.conditions import Condition
+from distsys.domains.ris_localization.data.geometry import to_physical
+from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.data.sensing import sensing_of
+from distsys.domains.ris_localization.data.truth import true_columns
+from distsys.domains.ris_localization.model.localizer import localizer_of
 
 
 def scenes(data: DataConfig, count: int, condition: Condition, seed: int = 0) -> dict[str, torch.Tensor]:
-    return dict(SceneSource(data, data.true_steering(), seed=seed, condition=condition).batch(range(count), progress=0))
+    return dict(SceneSource(data, wave=data.world, seed=seed, condition=condition).batch(range(count), progress=0))
 
 
 def correlation(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -55,9 +57,9 @@ def test_coherent_sources_are_copies_and_independent_ones_are_not() -> None:
     assert float(correlation(scenes(data, 50, Condition(10.0, 0.0, 200))).mean()) < 0.1
 
 
-def test_powers_snapshots_and_sources_vary_as_told() -> None:
+def test_powers_snapshots_and_sources_vary_as_configured() -> None:
     data = DataConfig(min_sources=1, max_sources=3, power_spread_db=6.0, few_share=0.5)
-    batch = SceneSource(data, data.assumed_steering(), seed=1).batch(range(2000), progress=0.0)
+    batch = SceneSource(data, wave=data.steering, seed=1).batch(range(2000), progress=0.0)
     assert batch["num_sources"].unique().tolist() == [1, 2, 3]
     assert batch["num_snapshots"].min() == 1
     assert float((batch["num_snapshots"] == 16).double().mean()) == pytest.approx(0.5, abs=0.05)
@@ -78,10 +80,10 @@ def test_data_loss_and_inference_share_one_steering(measurement: str) -> None:
     """Snapshots without noise lie in the span that the loss and the likelihood see."""
     data = DataConfig.model_validate({"measurement": measurement, "num_x": 4, "num_y": 4, "num_antennas": 6})
     batch = scenes(data, 20, Condition(200.0, 0.0, 16))
-    tools = localizer(data)
-    cost = tools.likelihood.cost(batch["uvq"].double(), tools.grouped(batch["snapshots"]))
+    localizer = localizer_of(data)
+    cost = localizer.likelihood.cost(batch["uvq"].double(), localizer.grouped(batch["snapshots"]))
     assert float(cost.max() / batch["snapshots"].abs().square().sum(dim=(1, 2)).min()) < 1e-9
-    expected = tools.steering.vectors(batch["uvq"]).mT
+    expected = localizer.steering.vectors(batch["uvq"]).mT
     assert torch.equal(true_columns(data, batch), expected)
     if measurement == "array":
         assert torch.allclose(batch["snapshots"], expected @ batch["amplitudes"], atol=1e-4)
@@ -100,15 +102,15 @@ def test_another_world_is_seen_by_the_frozen_sets_only() -> None:
 
 def test_coded_measurements_use_one_code_a_snapshot_and_a_fixed_site() -> None:
     data = DataConfig(measurement="coded", num_x=4, num_y=4, num_antennas=6)
-    matrices = data.sensing().matrices
+    matrices = sensing_of(data).matrices
     assert matrices is not None
     assert matrices.shape == (16, 6, 16)
-    assert torch.equal(matrices, data.sensing().matrices)
+    assert torch.equal(matrices, sensing_of(data).matrices)
     turn = matrices[0] / matrices[1]
     assert torch.allclose(turn.abs(), torch.ones_like(turn.abs()))
     steps = turn.angle() / (2 * torch.pi / 8)
     assert torch.allclose(steps, steps.round(), atol=1e-6)
-    other = data.model_copy(update={"site": 1}).sensing().matrices
+    other = sensing_of(data.model_copy(update={"site": 1})).matrices
     assert other is not None
     assert not torch.equal(matrices, other)
 

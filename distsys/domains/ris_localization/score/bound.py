@@ -9,9 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.geometry import Steering
-from distsys.domains.ris_localization.likelihood import normal_equations
-from distsys.domains.ris_localization.sensing import Sensing
+from distsys.domains.protocol import Batch
+from distsys.domains.ris_localization.config import DataConfig
+from distsys.domains.ris_localization.data.sensing import Sensing, sensing_of
+from distsys.domains.ris_localization.data.steering import Steering, steering_of
+from distsys.domains.ris_localization.model.grouping import by_number, padded
+from distsys.domains.ris_localization.model.likelihood import normal_equations
 from distsys.shapes import Complex, Float
 
 _SINGULAR = 1e-8
@@ -35,8 +38,8 @@ def crb_deviations(
     """
     vectors, derivatives = steering.with_derivatives(uvq)
     columns = sensing.apply(vectors)
-    left = columns.new_zeros(*columns.shape[:3], amplitudes.shape[-1])
-    _, curvature = normal_equations(columns, sensing.apply(derivatives), amplitudes, left)
+    residual = columns.new_zeros(*columns.shape[:3], amplitudes.shape[-1])
+    _, curvature = normal_equations(columns, sensing.apply(derivatives), amplitudes, residual)
     inverse, is_known = _inverse(curvature)
     covariance = noise_variance[:, None, None] / 2.0 * inverse
     jacobian = _physical_slopes(uvq)
@@ -46,13 +49,36 @@ def crb_deviations(
     return variances.where(is_known[:, None, None], torch.inf).sqrt()
 
 
+def deviations_of(data: DataConfig, batch: Batch) -> Float[Tensor, "scenes sources 3"]:
+    """The same for the scenes of ``batch``, under their own wave; 1 for absent sources."""
+    steering, sensing = steering_of(data, data.world), sensing_of(data)
+
+    def solve(rows: Tensor, number: int) -> tuple[Tensor, ...]:
+        found = crb_deviations(
+            batch["uvq"][rows, :number].double(),
+            _grouped(batch["amplitudes"][rows, :number], sensing),
+            noise_variance=batch["noise_variance"][rows].double(),
+            steering=steering,
+            sensing=sensing,
+        )
+        return (padded(found, max_sources=batch["uvq"].shape[1], value=1.0),)
+
+    return by_number(batch["num_sources"], solve)[0]
+
+
+def _grouped(amplitudes: Tensor, sensing: Sensing) -> Tensor:
+    """Amplitudes [scenes, sources, snapshots] as [scenes, groups, sources, shots]."""
+    wide = amplitudes.to(torch.complex128)
+    return wide[:, None] if sensing.matrices is None else wide.movedim(-1, 1)[..., None]
+
+
 def _inverse(curvature: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse, and whether it means anything: units cancelled, no eigenvalue may be a rounding error."""
     scale = curvature.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).rsqrt()
-    plain = curvature * scale[:, :, None] * scale[:, None]
-    is_known = torch.linalg.eigvalsh(plain)[:, 0] > _SINGULAR
-    eye = torch.eye(plain.shape[-1], dtype=plain.dtype, device=plain.device)
-    safe = torch.where(is_known[:, None, None], plain, eye)
+    scaled = curvature * scale[:, :, None] * scale[:, None]
+    is_known = torch.linalg.eigvalsh(scaled)[:, 0] > _SINGULAR
+    eye = torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
+    safe = torch.where(is_known[:, None, None], scaled, eye)
     return torch.linalg.inv(safe) * scale[:, :, None] * scale[:, None], is_known
 
 

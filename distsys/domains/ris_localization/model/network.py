@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distsys.domains.protocol import Batch
+from distsys.domains.protocol import Batch, Statistics
 from distsys.domains.ris_localization.config import Config
+from distsys.domains.ris_localization.data.sensing import sensing_of
+from distsys.domains.ris_localization.model.subspace import aligned, main_eigenvectors
 from distsys.shapes import Complex, Float
 
 _GATE_WIDTH = 32
-_WEAKEST_SHARE = 1e-6
-"""Eigenvectors with less of the trace than this are rounding errors."""
+_CHUNK = 250
 
 
 class ComplexLinear(nn.Module):
@@ -38,7 +39,7 @@ class GatedBlock(nn.Module):
     def forward(self, hidden: Complex[Tensor, "scenes width"]) -> Complex[Tensor, "scenes width"]:
         power = torch.view_as_real(hidden).square().sum(dim=-1).mean(dim=-1, keepdim=True)
         moved = self.linear(hidden * (power + 1e-12).rsqrt())
-        return torch.as_tensor(hidden + moved * functional.silu(self.gate(self.norm(magnitude(moved)))))
+        return hidden + moved * functional.silu(self.gate(self.norm(magnitude(moved))))
 
 
 class CovarianceNet(nn.Module):
@@ -53,7 +54,7 @@ class CovarianceNet(nn.Module):
         super().__init__()
         data, model = config.data, config.model
         self.config = config
-        self._sensing = data.sensing()
+        self._sensing = sensing_of(data)
         self._elements, self._rank = data.num_x * data.num_y, data.max_sources
         self.first = ComplexLinear(self._elements * self._rank, model.width)
         self.scales = nn.Linear(2 * self._rank, model.width)
@@ -75,42 +76,19 @@ class CovarianceNet(nn.Module):
             learned = self.last(self.blocks(hidden)).reshape(-1, self._elements, self._rank)
             gates = functional.softplus(self.gates(torch.cat([known, (shares + 1e-4).log()], dim=1)))
             columns = torch.cat([learned, vectors], dim=2)
-            return torch.as_tensor(columns * (gates * present.repeat(1, 2))[:, None])
+            return columns * (gates * present.repeat(1, 2))[:, None]
 
 
-def main_eigenvectors(
-    field: Complex[Tensor, "scenes elements snapshots"], *, rank: int
-) -> tuple[Complex[Tensor, "scenes elements rank"], Float[Tensor, "scenes rank"]]:
-    """Main eigenvectors of the sample covariance, not mean-centred, and their shares of its trace.
-
-    By the smaller of Y Y^H and Y^H Y, in complex128: with few snapshots most eigenvalues are 0, and LAPACK's
-    float32 solver then fails once in a while. Where snapshots are fewer than ``rank`` missing vectors are zero.
-    """
-    wide = field.to(torch.complex128)
-    if field.shape[1] < field.shape[2]:
-        values, vectors = _largest(wide @ wide.mH, rank)
-    else:
-        values, small = _largest(wide.mH @ wide, rank)
-        vectors = wide @ small / values.clamp(min=1e-30).sqrt()[:, None]
-    shares = values / torch.view_as_real(wide).square().sum(dim=(1, 2, 3)).clamp(min=1e-30)[:, None]
-    vectors = vectors * (shares > _WEAKEST_SHARE)[:, None]
-    missing = rank - values.shape[1]
-    return functional.pad(vectors, (0, missing)).to(field.dtype), functional.pad(shares, (0, missing)).float()
+def predict_factors(model: CovarianceNet, batch: Batch) -> Complex[Tensor, "scenes elements columns"]:
+    """The model's covariance factors, a few hundred scenes at a time."""
+    names = ("snapshots", "num_sources")
+    pieces = zip(*(batch[name].split(_CHUNK) for name in names), strict=True)
+    return torch.cat([model(dict(zip(names, piece, strict=True))) for piece in pieces])
 
 
-def _largest(matrices: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest eigenvalues, or all, and their eigenvectors as columns, largest first."""
-    values, vectors = torch.linalg.eigh(matrices)
-    kept = min(count, values.shape[1])
-    return values[:, -kept:].flip(1).clamp(min=0.0), vectors[..., -kept:].flip(2)
-
-
-def aligned(vectors: Complex[Tensor, "scenes elements rank"]) -> Complex[Tensor, "scenes elements rank"]:
-    """The vectors after the first turned so that their sums have the phase of its sum: their own mean nothing."""
-    sums = vectors.sum(dim=1, keepdim=True)
-    turn = sums.conj() * sums[..., :1]
-    size = turn.abs()
-    return torch.where(size > 0, vectors * turn / size.clamp(min=1e-30), vectors)
+def build_model(config: Config, statistics: Statistics) -> CovarianceNet:
+    """The network; it remembers nothing of its training scenes."""
+    return CovarianceNet(config)
 
 
 def magnitude(values: Complex[Tensor, "*any"]) -> Float[Tensor, "*any"]:

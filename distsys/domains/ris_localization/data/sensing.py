@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.draws import complex_normals, hashes
+from distsys.domains.ris_localization.config import DataConfig
 from distsys.shapes import Complex
 
 _CODE_SEED, _SITE_SEED = 0xC0DE, 0x517E
@@ -36,8 +37,8 @@ class Sensing:
         if self.matrices is None:
             return field.movedim(-1, 1).unsqueeze(1)
         flat = field.reshape(field.shape[0], -1, field.shape[-1])
-        seen = torch.einsum("gce,bpe->bgcp", self.matrices.to(field), flat)
-        return seen.reshape(*seen.shape[:3], *field.shape[1:-1])
+        received = torch.einsum("gce,bpe->bgcp", self.matrices.to(field), flat)
+        return received.reshape(*received.shape[:3], *field.shape[1:-1])
 
     def grouped(
         self, snapshots: Complex[Tensor, "scenes channels snapshots"]
@@ -65,3 +66,16 @@ def coded_surface(*, num_elements: int, num_antennas: int, num_codes: int, phase
     codes = torch.exp(2j * math.pi / levels * torch.from_numpy(steps.astype(np.float64)))
     matrix = torch.from_numpy(channel).to(torch.complex128) / math.sqrt(num_elements)
     return Sensing(codes[:, None, :] * matrix[None])
+
+
+def sensing_of(data: DataConfig) -> Sensing:
+    """How snapshots come from the field."""
+    if data.measurement == "array":
+        return Sensing()
+    return coded_surface(
+        num_elements=data.num_x * data.num_y,
+        num_antennas=data.num_antennas,
+        num_codes=data.num_snapshots,
+        phase_bits=data.phase_bits,
+        site=data.site,
+    )

@@ -11,9 +11,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.descent import Expansion, descend
-from distsys.domains.ris_localization.geometry import Steering, Surface
-from distsys.domains.ris_localization.sensing import Sensing
+from distsys.domains.ris_localization.data.geometry import Surface
+from distsys.domains.ris_localization.data.sensing import Sensing
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.descent import Expansion, descend
 from distsys.shapes import Complex, Float
 
 _RIDGE = 1e-9
@@ -23,7 +24,7 @@ _POLISH_STEPS, _DAMPING = 15, 1e-3
 def projected(
     columns: Complex[Tensor, "scenes groups channels sources"], data: Complex[Tensor, "scenes groups channels any"]
 ) -> tuple[Tensor, Tensor]:
-    """Least-squares amplitudes [scenes, groups, sources, any] of ``data`` in ``columns``, and what is left of it."""
+    """Least-squares amplitudes [scenes, groups, sources, any] of ``data`` in ``columns``, and their residual."""
     gram = columns.mH @ columns
     scale = gram.diagonal(dim1=-2, dim2=-1).real.mean(dim=-1)[..., None, None]
     gram = gram + _RIDGE * scale * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
@@ -46,8 +47,8 @@ class Likelihood:
         self, uvq: Float[Tensor, "scenes sources 3"], data: Complex[Tensor, "scenes groups channels shots"]
     ) -> Float[Tensor, " scenes"]:
         """Energy of ``data`` outside the span of the sources."""
-        _, left = projected(self._sensing.apply(self._steering.vectors(uvq)), data)
-        return _energy(left)
+        _, residual = projected(self._sensing.apply(self._steering.vectors(uvq)), data)
+        return _energy(residual)
 
     def polish(
         self,
@@ -83,25 +84,25 @@ class Likelihood:
     def _expand(self, uvq: Tensor, data: Tensor) -> Expansion:
         vectors, derivatives = self._steering.with_derivatives(uvq)
         columns = self._sensing.apply(vectors)
-        amplitudes, left = projected(columns, data)
-        return (_energy(left), *normal_equations(columns, self._sensing.apply(derivatives), amplitudes, left))
+        amplitudes, residual = projected(columns, data)
+        return (_energy(residual), *normal_equations(columns, self._sensing.apply(derivatives), amplitudes, residual))
 
 
 def normal_equations(
     columns: Complex[Tensor, "scenes groups channels sources"],
     derivatives: Complex[Tensor, "scenes groups channels sources 3"],
     amplitudes: Complex[Tensor, "scenes groups sources shots"],
-    left: Complex[Tensor, "scenes groups channels shots"],
+    residual: Complex[Tensor, "scenes groups channels shots"],
 ) -> tuple[Float[Tensor, "scenes coordinates"], Float[Tensor, "scenes coordinates coordinates"]]:
     """Re(X o D^H E) and Re((D^H P D) o (X X^H)^T), summed over groups: Stoica and Nehorai 1989."""
     slopes = derivatives.flatten(-2)
     _, outside = projected(columns, slopes)
     weights = amplitudes.repeat_interleave(3, dim=2)
-    slope = (weights.conj() * (slopes.mH @ left)).real.sum(dim=(1, 3))
+    slope = (weights.conj() * (slopes.mH @ residual)).real.sum(dim=(1, 3))
     power = weights.conj() @ weights.transpose(-2, -1)
     curvature = ((slopes.mH @ outside) * power).real.sum(dim=1)
     return slope, curvature
 
 
-def _energy(left: Tensor) -> Tensor:
-    return torch.view_as_real(left).square().flatten(1).sum(dim=1)
+def _energy(residual: Tensor) -> Tensor:
+    return torch.view_as_real(residual).square().flatten(1).sum(dim=1)

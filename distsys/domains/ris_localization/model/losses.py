@@ -25,10 +25,10 @@ def covariance_loss(
     Source: normalised mean squared error, written with the Gram matrices of F and A.
     """
     num_elements = factors.shape[1]
-    trace, own = _trace(factors), _square(factors.mH @ factors)
-    target_trace, target_own = _trace(steering), _square(steering.mH @ steering)
-    estimate = own / trace.square()
-    target = target_own / target_trace.square()
+    trace, norm = _trace(factors), _square(factors.mH @ factors)
+    target_trace, target_norm = _trace(steering), _square(steering.mH @ steering)
+    estimate = norm / trace.square()
+    target = target_norm / target_trace.square()
     cross = _square(factors.mH @ steering) / (trace * target_trace)
     loaded = target + (2.0 * load + load**2) / num_elements  # the loading cancels in the difference
     return ((estimate - 2.0 * cross + target) / loaded).mean()
@@ -84,8 +84,8 @@ def contrast_loss(
     noise = load / num_elements
     scaled = factors / _trace(factors).sqrt()[:, None, None]
     small = scaled.mH @ scaled + noise * torch.eye(rank, dtype=factors.dtype, device=factors.device)
-    seen = scaled.mH @ steering
-    explained = (seen.conj() * torch.cholesky_solve(seen, torch.linalg.cholesky(small))).real.sum(dim=1)
+    matched = scaled.mH @ steering
+    explained = (matched.conj() * torch.cholesky_solve(matched, torch.linalg.cholesky(small))).real.sum(dim=1)
     power = torch.view_as_real(steering).square().sum(dim=(1, 3))
     present = power > 0
     inverse = (power - explained).clamp(min=1e-7) / noise  # absent sources: log(1e-7 / noise) times 0

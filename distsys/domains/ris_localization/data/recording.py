@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.geometry import from_physical
+from distsys.domains.ris_localization.data.geometry import from_physical
 from distsys.errors import DataError, did_you_mean
 
 _KNOWN = ("snapshots", "covariance", "num_snapshots", "num_sources", "sources")
@@ -151,7 +151,7 @@ def _factors(path: Path, covariance: np.ndarray, taken: np.ndarray) -> np.ndarra
             expected="a sample covariance, whose rank is at most its number of snapshots",
             fix="give the number of snapshots that were averaged, and add no loading",
         )
-    return np.asarray(vectors * np.sqrt(taken[:, None, None] * np.clip(size[:, None], 0.0, None)))
+    return vectors * np.sqrt(taken[:, None, None] * np.clip(size[:, None], 0.0, None))
 
 
 def _integers(path: Path, name: str, found: np.ndarray, num_scenes: int) -> np.ndarray:
@@ -167,7 +167,7 @@ def _integers(path: Path, name: str, found: np.ndarray, num_scenes: int) -> np.n
 def _scaled(values: np.ndarray) -> np.ndarray:
     """Volts or counts to a power of one a channel: nothing depends on it but float32's range."""
     values = values / np.abs(values).max(axis=(1, 2), keepdims=True)
-    return np.asarray(values / np.sqrt(np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True)))
+    return values / np.sqrt(np.square(np.abs(values)).mean(axis=(1, 2), keepdims=True))
 
 
 def _numbers(

@@ -7,18 +7,16 @@ Source: Schmidt 1986; near field: Huang and Barkat 1991.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.descent import Expansion, descend
-from distsys.domains.ris_localization.geometry import Steering, Surface, to_physical
+from distsys.domains.ris_localization.data.geometry import Surface
+from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.descent import Expansion, descend
+from distsys.domains.ris_localization.model.grid import Grid
 from distsys.shapes import Complex, Float
 
-_CELLS_PER_BEAM = 5.0
-_CELLS_PER_FOCUS = 3.0
 _REFINE_STEPS, _DAMPING = 10, 1e-2
 _SAME_PEAK = 0.1
 """Peaks nearer than this, in beamwidths and depths of focus, are one."""
@@ -27,53 +25,6 @@ _PEAK_BONUS = 2.0
 _LEAST_REMAINDER = 0.02
 """Nearer to a projected source than this share of a steering vector's energy, nothing can be told apart."""
 _CHUNK = 128
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Points uniform in (u, v, q), about five to a beamwidth: 10,080 for 8x8.
-
-    Args:
-        axes: u, v and q, float64.
-        surface: points outside its region are never peaks.
-    """
-
-    axes: tuple[Tensor, Tensor, Tensor]
-    surface: Surface
-
-    @classmethod
-    def of(cls, surface: Surface) -> Grid:
-        """The grid that covers the region of ``surface``."""
-        ends_u, ends_v = math.sin(surface.max_phi_rad), math.sin(surface.max_theta_rad)
-        beam_u, beam_v = surface.beamwidths
-        nearest, farthest = 1.0 / surface.min_range_m, 1.0 / surface.max_range_m
-        counts = [
-            _even(2 * ends_u / beam_u * _CELLS_PER_BEAM),
-            _even(2 * ends_v / beam_v * _CELLS_PER_BEAM),
-            max(4, round((nearest - farthest) / surface.depth_of_focus * _CELLS_PER_FOCUS)),
-        ]
-        spans = [(-ends_u, ends_u), (-ends_v, ends_v), (farthest, nearest)]
-        u, v, q = (
-            torch.linspace(low, high, num, dtype=torch.float64) for (low, high), num in zip(spans, counts, strict=True)
-        )
-        return cls((u, v, q), surface)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return len(self.axes[0]), len(self.axes[1]), len(self.axes[2])
-
-    @cached_property
-    def points(self) -> Float[Tensor, "points 3"]:
-        """(u, v, q) of every point, q fastest."""
-        return torch.cartesian_prod(*self.axes)
-
-    @cached_property
-    def outside(self) -> Tensor:
-        """Points [u, v, q] more than one cell outside the region: azimuth is curved in (u, v)."""
-        step = self.axes[0][1] - self.axes[0][0]
-        phi = to_physical(self.points)[:, 0].abs()
-        cosine = (1.0 - self.points[:, 1].square()).sqrt() * math.cos(self.surface.max_phi_rad)
-        return (phi > self.surface.max_phi_rad + step / cosine).reshape(self.shape)
 
 
 class Music:
@@ -147,9 +98,9 @@ class Music:
         Source: RAP-MUSIC, Mosher and Leahy 1999.
         """
         known = self._steering.vectors(uvq)[..., None].to(subspace)
-        left = subspace - known @ (known.mH @ subspace)
-        _, vectors = torch.linalg.eigh(left.mH @ left)
-        basis = torch.linalg.qr(left @ vectors[..., 1:]).Q
+        residual = subspace - known @ (known.mH @ subspace)
+        _, vectors = torch.linalg.eigh(residual.mH @ residual)
+        basis = torch.linalg.qr(residual @ vectors[..., 1:]).Q
         remaining = (1.0 - self.spectrum(known)).clamp(min=_LEAST_REMAINDER)
         return self.spectrum(basis) / remaining
 
@@ -159,27 +110,16 @@ class Music:
         position = torch.arange(cost.shape[1], device=cost.device)
         earlier = position[None, :] < position[:, None]
         beaten = (cost[:, None, :] < cost[:, :, None]) | ((cost[:, None, :] == cost[:, :, None]) & earlier)
-        return torch.as_tensor((beaten & (gap < _SAME_PEAK)).any(dim=2).to(cost))
+        return (beaten & (gap < _SAME_PEAK)).any(dim=2).to(cost)
 
     def _expand(self, uvq: Tensor, basis: Tensor) -> Expansion:
         vectors, derivatives = self._steering.with_derivatives(uvq)
-        seen = torch.cat([vectors[:, :, None], derivatives], dim=2)
-        outside = seen - (seen @ basis.conj()[:, None]) @ basis.mT[:, None]
-        left, slopes = outside[:, :, 0], outside[:, :, 1:]
-        cost = torch.view_as_real(left).square().sum(dim=(-2, -1))
-        slope = -(slopes.conj() * left[:, :, None]).real.sum(dim=-1)
+        waves = torch.cat([vectors[:, :, None], derivatives], dim=2)
+        outside = waves - (waves @ basis.conj()[:, None]) @ basis.mT[:, None]
+        residual, slopes = outside[:, :, 0], outside[:, :, 1:]
+        cost = torch.view_as_real(residual).square().sum(dim=(-2, -1))
+        slope = -(slopes.conj() * residual[:, :, None]).real.sum(dim=-1)
         return cost, slope, (slopes.conj() @ slopes.mT).real
-
-
-def signal_subspace(
-    factors: Complex[Tensor, "scenes elements columns"], *, num_sources: int
-) -> Complex[Tensor, "scenes elements sources"]:
-    """The main ``num_sources`` eigenvectors of F F^H, orthonormal, by the small matrix F^H F, in complex128."""
-    wide = factors.to(torch.complex128)
-    values, vectors = torch.linalg.eigh(wide.mH @ wide)
-    kept, weights = vectors[..., -num_sources:], values[..., -num_sources:]
-    basis: Tensor = torch.linalg.qr(wide @ kept / weights.clamp(min=1e-30).sqrt()[..., None, :]).Q
-    return basis
 
 
 def _highest_around(values: Float[Tensor, "scenes u v q"]) -> Float[Tensor, "scenes u v q"]:
@@ -191,7 +131,3 @@ def _highest_around(values: Float[Tensor, "scenes u v q"]) -> Float[Tensor, "sce
         wide.narrow(axis, 1, inner).copy_(torch.maximum(wide.narrow(axis, 1, inner), values.narrow(axis, 0, inner)))
         values = wide
     return values
-
-
-def _even(number: float) -> int:
-    return 2 * math.ceil(number / 2)

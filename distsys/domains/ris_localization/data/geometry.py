@@ -1,4 +1,4 @@
-"""The surface, the coordinates of a source, and the steering vector: one function for data, loss and inference.
+"""The surface, the region that sources come from, and the coordinates of a source.
 
 Inside, a source is (u, v, q): direction cosines u = sin(phi) cos(theta), v = sin(theta) and curvature q = 1/r
 in 1/m. Angles in radians and ranges in metres appear at the edges, degrees in files and reports only.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distsys.domains.ris_localization.config import SteeringModel
-from distsys.shapes import Complex, Float
+from distsys.domains.ris_localization.config import DataConfig
+from distsys.shapes import Float
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,20 @@ class Surface:
         return from_physical(torch.stack([phi, theta, range_m], dim=-1))
 
 
+def surface_of(data: DataConfig) -> Surface:
+    """The geometry that ``data`` describes, in radians and metres."""
+    return Surface(
+        num_x=data.num_x,
+        num_y=data.num_y,
+        wavelength_m=data.wavelength_m,
+        spacing_m=data.spacing_wavelengths * data.wavelength_m,
+        max_phi_rad=math.radians(data.max_phi_deg),
+        max_theta_rad=math.radians(data.max_theta_deg),
+        min_range_m=data.min_range_m,
+        max_range_m=data.max_range_m,
+    )
+
+
 def from_physical(physical: Float[Tensor, "*items 3"]) -> Float[Tensor, "*items 3"]:
     """(phi in rad, theta in rad, r in m) to (u, v, q); :func:`to_physical` is its inverse."""
     phi, theta, range_m = physical.unbind(-1)
@@ -91,65 +105,3 @@ def cartesian_m(physical: Float[Tensor, "*items 3"]) -> Float[Tensor, "*items 3"
     phi, theta, range_m = physical.unbind(-1)
     axes = [phi.sin() * theta.cos(), theta.sin(), phi.cos() * theta.cos()]
     return range_m[..., None] * torch.stack(axes, dim=-1)
-
-
-@dataclass(frozen=True)
-class Steering:
-    """Unit-norm steering vectors of a surface under one wave model.
-
-    ``exact`` is the spherical wave; ``fresnel`` its second order in element position; ``paraxial`` drops the
-    term -s^2 q/2 of that and is biased off axis (8x8 at 1 m: degrees).
-
-    Args:
-        positions_m: [elements, 2].
-        wavelength_m: of the carrier.
-        model: which wave.
-    """
-
-    positions_m: Tensor
-    wavelength_m: float
-    model: SteeringModel = "exact"
-
-    @classmethod
-    def of(cls, surface: Surface, model: SteeringModel = "exact") -> Steering:
-        return cls(surface.positions_m(), surface.wavelength_m, model)
-
-    @property
-    def wavenumber(self) -> float:
-        """k0 in rad/m."""
-        return 2.0 * math.pi / self.wavelength_m
-
-    def vectors(self, uvq: Float[Tensor, "*items 3"]) -> Complex[Tensor, "*items elements"]:
-        """a with ||a|| = 1, phase k0 (r - d_n), in the complex type that belongs to ``uvq``."""
-        return self._wave(self._path(uvq)[0])
-
-    def with_derivatives(
-        self, uvq: Float[Tensor, "*items 3"]
-    ) -> tuple[Complex[Tensor, "*items elements"], Complex[Tensor, "*items 3 elements"]]:
-        """a and its derivatives with respect to u, v and q."""
-        path, slopes = self._path(uvq)
-        wave = self._wave(path)
-        return wave, torch.complex(-wave[..., None, :].imag * slopes, wave[..., None, :].real * slopes) * (
-            self.wavenumber
-        )
-
-    def _wave(self, path_m: Tensor) -> Tensor:
-        phase = self.wavenumber * path_m
-        return torch.complex(phase.cos(), phase.sin()) / math.sqrt(path_m.shape[-1])
-
-    def _path(self, uvq: Tensor) -> tuple[Tensor, Tensor]:
-        """r - d_n [*items, elements] in m and its gradient [*items, 3, elements], without cancellation at large r."""
-        x, y = self.positions_m.to(uvq).unbind(-1)
-        u, v, q = (part[..., None] for part in uvq.unbind(-1))
-        s, w = x * u + y * v, x.square() + y.square()
-        if self.model == "exact":
-            rho = (1.0 - 2.0 * q * s + q.square() * w).sqrt()  # d/r
-            path = (2.0 * s - q * w) / (rho + 1.0)
-            per_s = 1.0 / rho
-            per_q = -(w + path * (q * w - s) / rho) / (rho + 1.0)
-        else:
-            square = s.square() if self.model == "fresnel" else torch.zeros_like(s)
-            path = s - 0.5 * q * (w - square)
-            per_s = 1.0 + q * s if self.model == "fresnel" else torch.ones_like(s)
-            per_q = -0.5 * (w - square)
-        return path, torch.stack(torch.broadcast_tensors(x * per_s, y * per_s, per_q), dim=-2)

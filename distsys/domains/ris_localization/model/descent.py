@@ -51,5 +51,4 @@ def _step(slope: Tensor, curvature: Tensor, loads: Tensor) -> Tensor:
     diagonal = curvature.diagonal(dim1=-2, dim2=-1)
     floor = 1e-12 * diagonal.amax(dim=-1, keepdim=True).clamp(min=1e-300)
     loaded = curvature + torch.diag_embed(loads[:, None] * diagonal + floor)
-    step: Tensor = torch.linalg.solve(loaded, slope[..., None])[..., 0]
-    return step
+    return torch.linalg.solve(loaded, slope[..., None])[..., 0]
