@@ -1,4 +1,4 @@
-"""What mixtures are made of, in numbers; the same as plain values in the manifest of a frozen set."""
+"""What mixtures are made of, in numbers; and as rows of the manifest of a frozen set."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Picks:
 
     def rows(self, corpus: Corpus) -> Iterator[dict[str, object]]:
         """The manifest: who speaks and in which of their recordings, who is asked for, the level of the first speaker
-        against the second in dB, and every number above, as plain values; null for no noise."""
+        against the second in dB, and every number above, as numbers; null for no noise."""
         owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
         within = np.arange(len(owner)) - corpus.first[owner]
         columns = {item.name: _finite(getattr(self, item.name)) for item in fields(self)}
@@ -58,5 +58,7 @@ class Picks:
 
 
 def _finite(values: np.ndarray) -> list[object]:
-    """Plain numbers, None in place of infinite ones."""
-    return np.where(np.isinf(values), None, values).tolist()
+    """Python's own numbers, None in place of infinite ones."""
+    result = values.astype(object)
+    result[np.isinf(values)] = None
+    return result.tolist()

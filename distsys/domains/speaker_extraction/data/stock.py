@@ -71,8 +71,8 @@ class Stock:
         """The stock of ``voices``, those of ``num_persons`` first and then each of these at other speeds."""
         lead = 0 if rooms is None else rooms.shape[1]
         corpus = Corpus.of(voices, longest_crop=max(lengths), lead=lead)
-        crops = [corpus.crops(length, grid=crop_grid(sample_rate_hz)) for length in lengths]
-        return cls(corpus, num_persons, lengths, *crops, noise=noise, rooms=rooms)
+        mixtures, enrolments = (corpus.crops(length, grid=crop_grid(sample_rate_hz)) for length in lengths)
+        return cls(corpus, num_persons, lengths, mixtures, enrolments, noise, rooms)
 
 
 def windows(samples: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:

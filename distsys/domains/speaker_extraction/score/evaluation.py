@@ -35,13 +35,12 @@ def evaluate(model: Extractor, data: EvalSet) -> Evaluation:
     """
     estimates = [model(batch["mixture"], batch["enrolment"]) for batch in data.batches]
     scores = scores_by_group(data.batches, estimates)
-    of_main = [number for number, batch in enumerate(data.batches) if group_of(batch) == ""]
-    batches, kept = ([items[number] for number in of_main] for items in (data.batches, estimates))
     main = scores[""]
+    pairs = [pair for pair in zip(data.batches, estimates, strict=True) if group_of(pair[0]) == ""]
     return Evaluation(
         summaries(scores),
         main.si_sdr[main.present].double().cpu().numpy(),
-        Found(scores, chosen_examples(batches, kept, main)),
+        Found(scores, chosen_examples(pairs, main)),
     )
 
 

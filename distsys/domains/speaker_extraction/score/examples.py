@@ -28,11 +28,11 @@ class Example:
         return {name: getattr(self, name) for name in ("mixture", "enrolment", "target", "estimate")}
 
 
-def chosen_examples(batches: Sequence[Batch], estimates: Sequence[Tensor], scores: Scores) -> list[Example]:
+def chosen_examples(pairs: Sequence[tuple[Batch, Tensor]], scores: Scores) -> list[Example]:
     """The queries of median and of least gain, and the absent one that is loudest.
 
     Args:
-        estimates: [batch, queries, time] for each of ``batches``.
+        pairs: batches with their estimates [batch, queries, time].
         scores: of all of them.
     """
     present = scores.present.nonzero()[:, 0]
@@ -41,16 +41,17 @@ def chosen_examples(batches: Sequence[Batch], estimates: Sequence[Tensor], score
     absent = (~scores.present).nonzero()[:, 0]
     if len(absent):
         picked["loudest absent"] = int(absent[scores.drop[absent].argmin()])
-    return [_example(batches, estimates, label, number) for label, number in picked.items()]
+    return [_example(pairs, label, number) for label, number in picked.items()]
 
 
-def _example(batches: Sequence[Batch], estimates: Sequence[Tensor], label: str, number: int) -> Example:
-    """The query with this ``number`` among all of ``batches``."""
-    for batch, estimate in zip(batches, estimates, strict=True):
-        count, queries = batch["asked"].numel(), batch["asked"].shape[1]
-        if number < count:
-            break
-        number -= count
-    item, query = divmod(number, queries)
+def _example(pairs: Sequence[tuple[Batch, Tensor]], label: str, number: int) -> Example:
+    """The query with this ``number`` among all of ``pairs``."""
+    place = 0
+    while number >= pairs[place][0]["asked"].numel():
+        number -= pairs[place][0]["asked"].numel()
+        place += 1
+    batch, estimate = pairs[place]
+    item, query = divmod(number, batch["asked"].shape[1])
     sounds = batch["mixture"][item], batch["enrolment"][item, query], target_of(batch)[item, query]
+    # Copied: views would hold on to whole batches.
     return Example(label, *(sound.cpu().numpy().copy() for sound in (*sounds, estimate[item, query])))

@@ -1,7 +1,5 @@
 """What a person looks at: sound as spectrograms, gains and levels of every query."""
 
-"""What a person looks at: sound as spectrograms, gains and levels of every query."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
