@@ -20,7 +20,6 @@ from distsys.domains.speaker_extraction.model.export import export
 from distsys.domains.speaker_extraction.model.network import Extractor, rms_of
 from distsys.domains.speaker_extraction.model.scan import GatedScan, _Mix, scan
 from distsys.errors import RunFailed
-from distsys.signals.stft import Stft
 from tests.domains.speaker_extraction.support import SMALL_MODEL, small_config
 
 
@@ -87,23 +86,6 @@ def test_bands_cover_every_bin_once(window: int, rate_hz: int) -> None:
     pairs = torch.stack((real, imaginary), dim=-1).flatten(-2)
     found = bands.to_bins(pairs)
     assert torch.allclose(found.abs() ** (1.0 / 0.3) / found.abs()[:, :1] ** (1.0 / 0.3), values[None, :, None])
-
-
-def test_spectrum_goes_back_to_the_samples() -> None:
-    stft = Stft(128)
-    for length in (128, 1000, 4001):
-        samples = sound(2, length)
-        assert torch.allclose(stft.inverse(stft(samples), length), samples, atol=1e-6)
-
-
-@pytest.mark.parametrize("length", [1000, 1023, 1025])
-def test_a_mask_leaves_the_last_samples_at_their_level(length: int) -> None:
-    """Under one frame alone they would be divided by the window's end, up to a hundred times too loud."""
-    stft, samples = Stft(128), sound(400, length)
-    found = stft(samples)
-    mask = torch.rand(found.shape, generator=torch.Generator().manual_seed(0))
-    level = stft.inverse(mask * found, length).square().mean(dim=0).sqrt()
-    assert float(level[-4:].max()) < 2.0 * float(level[200:-200].mean())
 
 
 def test_the_base_model_is_built_and_has_gradients() -> None:

@@ -24,7 +24,7 @@ class Example:
     estimate: np.ndarray
 
     def sounds(self) -> dict[str, np.ndarray]:
-        """Everything there is to hear, by name."""
+        """The four recordings by name."""
         return {name: getattr(self, name) for name in ("mixture", "enrolment", "target", "estimate")}
 
 

@@ -68,7 +68,7 @@ class Scores:
         return self.si_sdr - self.mixture_si_sdr
 
     def summary(self) -> dict[str, float]:
-        """The metrics by name; those on absent targets are there when there are any."""
+        """The metrics by name; those on absent targets only where there are any."""
         present = self.present
         gained, ratio = self.gained[present].double(), self.ratio[present].double()
         found = {
