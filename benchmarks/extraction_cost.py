@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from distsys.domains.protocol import DataBundle
 from distsys.domains.speaker_extraction import SpeakerExtraction
-from distsys.domains.speaker_extraction.config import Config
-from distsys.domains.speaker_extraction.model import Extractor
-from distsys.domains.speaker_extraction.scan import GatedScan
+from distsys.domains.speaker_extraction.config import Config, ModelConfig
+from distsys.domains.speaker_extraction.model.network import Extractor
+from distsys.domains.speaker_extraction.model.scan import GatedScan
 
 BATCH = 4
 ROUNDS = 9
@@ -42,9 +42,8 @@ class Recurrent(nn.Module):
         return x + self.out(self.lstm(flat)[0]).view_as(moved).movedim(0, self.axis)
 
 
-def with_lstms(model: Extractor) -> Extractor:
+def with_lstms(model: Extractor, settings: ModelConfig) -> Extractor:
     """``model`` with every scan replaced."""
-    settings = model.config.model
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, GatedScan):
@@ -58,14 +57,14 @@ def cpu_s(call: Callable[[], object]) -> float:
     return time.process_time() - before
 
 
-def stepper(domain: SpeakerExtraction, model: Extractor, bundle: DataBundle) -> Callable[[], None]:
+def stepper(config: Config, model: Extractor, bundle: DataBundle) -> Callable[[], None]:
     """One training step on a batch that is already there."""
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    domain, optimizer = SpeakerExtraction(), torch.optim.AdamW(model.parameters(), fused=True)
     batch = bundle.train.batch(range(BATCH), progress=1.0)
     generator = torch.Generator()
 
     def step() -> None:
-        terms = domain.loss_terms(model, batch, generator=generator)
+        terms = domain.loss_terms(domain.forward(model, batch, generator=generator), batch, config=config)
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -78,12 +77,12 @@ def main() -> None:
     parser.add_argument("--speakers", type=Path, help="folder of speakers (default: synthetic voices)")
     chosen = parser.parse_args().speakers
     torch.set_num_threads(1)
-    domain = SpeakerExtraction()
     data = {"synthetic_speakers": 40} if chosen is None else {"speakers": str(chosen), "on_fault": "leave_out"}
     config = Config.model_validate({"data": {**data, "validation_items": 20, "test_items": 20}})
-    bundle = domain.build_data(config, seed=0)
+    bundle = SpeakerExtraction().build_data(config, seed=0)
     torch.manual_seed(0)
-    scans, lstms = stepper(domain, Extractor(config), bundle), stepper(domain, with_lstms(Extractor(config)), bundle)
+    scans = stepper(config, Extractor(config), bundle)
+    lstms = stepper(config, with_lstms(Extractor(config), config.model), bundle)
     times: dict[str, list[float]] = {"mixing": [], "scan": [], "lstm": []}
     for round_number in range(ROUNDS):
         start = round_number * BATCH

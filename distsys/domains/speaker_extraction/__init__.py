@@ -1,22 +1,21 @@
-"""Target speaker extraction: one voice out of a mixture, told by an enrolment, at its own level."""
+"""Target speaker extraction: one voice out of a mixture, chosen by an enrolment, at its level in the mixture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from distsys.domains.protocol import Batch, DataBundle, EvalSet, Evaluation, MetricSpec, Prediction, TermSpec
-from distsys.domains.speaker_extraction.config import LEVEL_BAND, Config, Request
+from distsys.domains.kit import DomainInRooms
+from distsys.domains.protocol import EvalSet, Evaluation, FieldSpec, MetricSpec, TermSpec
+from distsys.domains.speaker_extraction.config import RMS_RATIO_BAND, Config, Request
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
-    import torch
-    from matplotlib.figure import Figure
-    from torch import Tensor, nn
+    from distsys.domains.speaker_extraction.model.network import Extractor
 
 
-class SpeakerExtraction:
-    """Domain ``speaker_extraction``; heavy modules are loaded when they are needed."""
+class SpeakerExtraction(DomainInRooms[Config, "Extractor"]):
+    """Domain ``speaker_extraction``; it can be listened to and exported besides."""
 
     name = "speaker_extraction"
     title = "One speaker out of a mixture, by an enrolment; silence where the speaker is absent"
@@ -26,7 +25,7 @@ class SpeakerExtraction:
     constraints = (
         Constraint(
             "rms_ratio",
-            *LEVEL_BAND,
+            *RMS_RATIO_BAND,
             fix="raise lambda_amp; if it is below 1, lower lambda_ta_energy: its pull reaches present targets",
         ),
         Constraint(
@@ -41,54 +40,17 @@ class SpeakerExtraction:
         TermSpec("amp", "Np^2", 0.0),
         TermSpec("phase", "1", 0.0),
     )
+    fields = (
+        FieldSpec("mixture", "input", "full scale", -1.0, 1.0),
+        FieldSpec("enrolment", "conditioning", "full scale"),
+        FieldSpec("sources", "target", "full scale"),
+        FieldSpec("asked", "target", "index", -1.0, 1.0),
+    )
 
-    def build_data(self, config: Config, *, seed: int) -> DataBundle:
-        """Recordings from folders, or synthetic voices."""
-        from distsys.domains.speaker_extraction.data import build_data
+    def samples(self, model: Extractor, data: EvalSet, evaluation: Evaluation) -> Mapping[str, bytes]:
+        """Mixtures, enrolments, targets and estimates to listen to."""
+        return self._room("score.samples").samples(model, data, evaluation)
 
-        return build_data(config, seed=seed)
-
-    def build_model(self, config: Config, statistics: Mapping[str, Tensor | list[str]]) -> nn.Module:
-        """The extractor; it remembers nobody it was trained on."""
-        from distsys.domains.speaker_extraction.model import Extractor
-
-        return Extractor(config)
-
-    def loss_terms(self, model: Any, batch: Batch, *, generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Unweighted terms of one batch, see ``losses``."""
-        from distsys.domains.speaker_extraction.terms import loss_terms
-
-        return loss_terms(model, batch)
-
-    def evaluate(self, model: Any, data: EvalSet) -> Evaluation:
-        """SI-SDR, its gain, level and silence, by group of speakers."""
-        from distsys.domains.speaker_extraction.evaluation import evaluate
-
-        return evaluate(model, data)
-
-    def figures(self, model: Any, data: EvalSet) -> Mapping[str, Figure]:
-        """Spectrograms, gains, levels."""
-        from distsys.domains.speaker_extraction.figures import make_figures
-
-        return make_figures(model, data)
-
-    def samples(self, model: Any, data: EvalSet) -> Mapping[str, bytes]:
-        """Mixtures, targets and estimates to listen to."""
-        from distsys.domains.speaker_extraction.samples import make_samples
-
-        return make_samples(model, data)
-
-    def predict(self, model: Any, request: Request) -> Prediction:
-        """One speaker of a recording, as .wav at the recording's rate and length."""
-        import torch
-
-        from distsys.domains.speaker_extraction.answer import answer
-
-        with torch.no_grad():
-            return answer(model, request)
-
-    def export(self, model: Any) -> Mapping[str, bytes]:
+    def export(self, model: Extractor) -> Mapping[str, bytes]:
         """The extractor as a program that needs no distsys, by file suffix."""
-        from distsys.domains.speaker_extraction.export import export
-
-        return export(model)
+        return self._room("model.export").export(model)

@@ -6,12 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from distsys.config import DataPath, Section
+from distsys.config import DataPath, Section, Share
+from distsys.domains.kit import require_ordered
 
-LEVEL_BAND = (0.9, 1.1)
-"""Of ``rms_ratio``, in which a model counts as healthy."""
+RMS_RATIO_BAND = (0.9, 1.1)
+"""In which a model counts as healthy."""
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+LENGTHS = ("mixture_s", "enrolment_s", "test_mixture_s", "test_enrolment_s")
+"""Settings of how long things are."""
+
 Speed = Annotated[float, Field(ge=0.5, le=2.0)]
 
 
@@ -67,14 +70,13 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for low, high in (
+        require_ordered(
+            self,
             ("min_interferers", "max_interferers"),
             ("min_sir_db", "max_sir_db"),
             ("min_snr_db", "max_snr_db"),
-        ):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
-        longest_s = max(self.mixture_s, self.enrolment_s, self.test_mixture_s, self.test_enrolment_s)
+        )
+        longest_s = max(getattr(self, name) for name in LENGTHS)
         if self.speakers is None and 0.5 * self.synthetic_s < longest_s:
             raise ValueError(f"synthetic_s {self.synthetic_s:g} makes two utterances, each below {longest_s:g} s")
         if 1.0 not in self.speeds or len(set(self.speeds)) < len(self.speeds):
@@ -121,7 +123,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         frame_s = self.model.window / self.data.sample_rate_hz
-        for name in ("mixture_s", "enrolment_s", "test_mixture_s", "test_enrolment_s"):
+        for name in LENGTHS:
             if getattr(self.data, name) < frame_s:
                 raise ValueError(f"data.{name} {getattr(self.data, name):g} is below one frame, {frame_s:g} s")
         return self

@@ -15,9 +15,8 @@ from distsys.config.schema import CoreConfig
 from distsys.config.validate import config_type, validate_layers
 from distsys.domains.protocol import Batch, EvalSet
 from distsys.domains.speaker_extraction.config import Config
-from distsys.domains.speaker_extraction.metrics import target_of
-from distsys.domains.speaker_extraction.spectrum import Spectrum
-from distsys.domains.speaker_extraction.synthetic import synthetic_voices
+from distsys.domains.speaker_extraction.data.queries import target_of
+from distsys.domains.speaker_extraction.data.synthetic import synthetic_voices
 
 RATE_HZ = 8000
 SMALL_DATA = {
@@ -75,9 +74,8 @@ class Known(nn.Module):
     It looks the answer up by the mixture, which only a test can.
     """
 
-    def __init__(self, data: EvalSet, config: Config, *, clean: float, leak: float, absent: float) -> None:
+    def __init__(self, data: EvalSet, *, clean: float, leak: float, absent: float) -> None:
         super().__init__()
-        self.config, self.spectrum = config, Spectrum(config.model.window)
         self.unused = nn.Parameter(torch.zeros(()))
         self._batches, self._gains = data.batches, (clean, leak, absent)
 

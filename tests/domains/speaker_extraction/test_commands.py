@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from distsys.domains.speaker_extraction.audio import resample
 
-from distsys.domains.speaker_extraction.losses import equilibrium_rms_ratio
-from distsys.domains.speaker_extraction.synthetic import synthetic_voices
-from distsys.training import loop
+from distsys.config.reuse import forget
+from distsys.domains.speaker_extraction.data.synthetic import synthetic_voices
+from distsys.domains.speaker_extraction.model.losses import equilibrium_rms_ratio
+from distsys.signals.resampling import resampled
 from tests.domains.speaker_extraction.support import SMALL, write_speakers
 
 Call = Callable[..., tuple[int, str, str]]
@@ -39,16 +39,14 @@ def trained(distsys: Call, tmp_path: Path) -> str:
     return str(Path(json.loads(out)["checkpoint"]).parents[1])
 
 
-def test_a_speaker_added_after_training_is_noticed(
-    distsys: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_speaker_added_after_training_is_noticed(distsys: Call, tmp_path: Path) -> None:
     """Everybody is dealt again: somebody who was trained on may now be tested on."""
     folder = write_speakers(tmp_path / "speakers")
     settings = [part for setting in (*TINY, f"data.speakers={folder}") for part in ("--set", setting)]
     code, out, err = distsys("train", "speaker_extraction", "--local", "--json", "--out", str(tmp_path), *settings)
     assert code == 0, err
     run = str(Path(json.loads(out)["checkpoint"]).parents[1])
-    monkeypatch.setattr(loop, "_bundles", {})  # as in a new process
+    forget()  # as in a new process
     code, out, err = distsys("evaluate", run)
     assert code == 0, err
     assert "WARNING" not in out
@@ -56,7 +54,7 @@ def test_a_speaker_added_after_training_is_noticed(
     for path in (folder / "a_voice").iterdir():
         samples, rate_hz = soundfile.read(path)
         soundfile.write(path, 0.5 * samples, rate_hz)
-    monkeypatch.setattr(loop, "_bundles", {})
+    forget()
     code, out, err = distsys("evaluate", run)
     assert code == 0, err
     assert "WARNING: other data than in training: the validation and test set changed" in out
@@ -69,7 +67,7 @@ def recordings(tmp_path: Path) -> tuple[Path, Path]:
     one, other = voices.values()
     mixture, enrolment = tmp_path / "mix.wav", tmp_path / "enrol.flac"
     soundfile.write(mixture, one[0][:20001] + other[0][:20001], 16000, subtype="FLOAT")
-    soundfile.write(enrolment, resample(one[1], source_hz=16000, target_hz=11025), 11025)
+    soundfile.write(enrolment, resampled(one[1], up=11025, down=16000), 11025)
     return mixture, enrolment
 
 

@@ -12,13 +12,13 @@ import torch
 
 from distsys.domains.protocol import Exporting, Sampling
 from distsys.domains.speaker_extraction import SpeakerExtraction
-from distsys.domains.speaker_extraction.baselines import as_it_is, ideal_ratio_mask
-from distsys.domains.speaker_extraction.data import build_data
-from distsys.domains.speaker_extraction.evaluation import scores_by_group
-from distsys.domains.speaker_extraction.model import Extractor
-from distsys.domains.speaker_extraction.samples import chosen_examples, make_samples
-from distsys.domains.speaker_extraction.spectrum import Spectrum
-from distsys.domains.speaker_extraction.synthetic import Voice, speak, synthetic_voices
+from distsys.domains.speaker_extraction.data.bundle import build_data
+from distsys.domains.speaker_extraction.data.synthetic import Voice, speak, synthetic_voices
+from distsys.domains.speaker_extraction.model.network import Extractor
+from distsys.domains.speaker_extraction.score.baselines import as_it_is, baselines, ideal_ratio_mask
+from distsys.domains.speaker_extraction.score.evaluation import evaluate, scores_by_group
+from distsys.domains.speaker_extraction.score.samples import samples as samples_of
+from distsys.signals.stft import Stft
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
 from tests.domains.speaker_extraction.support import RATE_HZ, SMALL, small_config
@@ -65,20 +65,22 @@ def test_voices_depend_on_the_seed_and_on_nothing_else() -> None:
 
 def test_baselines_do_nothing_and_know_everything() -> None:
     bundle = build_data(small_config(), seed=0)
-    rows = bundle.test.baselines()
+    found = baselines(small_config(), bundle, bundle.test)
+    assert {name: row.kind for name, row in found.items()} == {"mixture": "trivial", "oracle mask": "bound"}
+    rows = {name: row.metrics for name, row in found.items()}
     assert rows["mixture"]["si_sdri_db"] == 0.0
     assert rows["mixture"]["ta_attenuation_db"] == 0.0
     assert rows["oracle mask"]["si_sdri_db"] > 8.0
     assert rows["oracle mask"]["wrong_speaker_rate"] == 0.0
     assert rows["oracle mask"]["rms_ratio"] == pytest.approx(1.0, abs=0.05)
     batch = bundle.test.batches[0]
-    assert ideal_ratio_mask(batch, Spectrum(256)).shape == as_it_is(batch).shape
+    assert ideal_ratio_mask(batch, Stft(256)).shape == as_it_is(batch).shape
 
 
 def test_metrics_of_a_perfect_answer_and_of_half_of_it() -> None:
     bundle = build_data(small_config(), seed=0)
     for gain in (1.0, 0.5):
-        scores = scores_by_group(bundle.test.batches, lambda batch, gain=gain: gain * oracle(batch))[""]
+        scores = scores_by_group(bundle.test.batches, [gain * oracle(batch) for batch in bundle.test.batches])[""]
         found = scores.summary()
         assert found["si_sdr_db"] == pytest.approx(60.0, abs=0.1)
         assert found["rms_ratio"] == pytest.approx(gain, rel=1e-4)
@@ -97,7 +99,7 @@ def test_one_perfect_silence_does_not_make_up_for_other_answers() -> None:
         silenced = torch.tensor([[next(turn) % 4 == 1] * 2 for _ in batch["asked"]])[..., None]
         return torch.where(absent & silenced, 0.0, as_it_is(batch)) + oracle(batch) * ~absent
 
-    found = scores_by_group(bundle.test.batches, silent_at_times)[""].summary()
+    found = scores_by_group(bundle.test.batches, map(silent_at_times, bundle.test.batches))[""].summary()
     assert 0.0 < found["ta_quiet_share"] < 0.5
     assert found["ta_attenuation_db"] == pytest.approx(30.0 * found["ta_quiet_share"])
 
@@ -114,9 +116,9 @@ def test_samples_are_the_median_the_worst_and_an_absent_speaker() -> None:
     torch.manual_seed(0)
     model = Extractor(config).eval()
     with torch.no_grad():
-        scores = scores_by_group(bundle.test.batches, lambda batch: model(batch["mixture"], batch["enrolment"]))[""]
-        examples = {item.label: item for item in chosen_examples(model, bundle.test, scores)}
-        files = make_samples(model, bundle.test)
+        evaluation = evaluate(model, bundle.test)
+        examples = {item.label: item for item in evaluation.details.examples}
+        files = samples_of(model, bundle.test, evaluation)
     assert list(examples) == ["median", "worst", "loudest absent"]
     assert not examples["loudest absent"].target.any()
     assert examples["worst"].target.any()

@@ -10,23 +10,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from distsys.config.reuse import forget
 from distsys.config.schema import CoreConfig, Schedule
 from distsys.domains.protocol import EvalSet
 from distsys.domains.speaker_extraction import SpeakerExtraction
 from distsys.domains.speaker_extraction.answer import extract
 from distsys.domains.speaker_extraction.config import Config
-from distsys.domains.speaker_extraction.data import build_data
-from distsys.domains.speaker_extraction.losses import (
+from distsys.domains.speaker_extraction.data.bundle import build_data
+from distsys.domains.speaker_extraction.data.picker import Picker
+from distsys.domains.speaker_extraction.data.queries import ABSENT
+from distsys.domains.speaker_extraction.model.losses import (
     amplitude_loss,
-    energy_db,
     equilibrium_rms_ratio,
     si_sdr_db,
     si_sdr_loss,
     ta_energy_loss,
 )
-from distsys.domains.speaker_extraction.metrics import Scores
-from distsys.domains.speaker_extraction.model import Extractor
-from distsys.domains.speaker_extraction.picks import ABSENT, Picker
+from distsys.domains.speaker_extraction.model.network import Extractor
+from distsys.domains.speaker_extraction.score.metrics import Scores
+from distsys.signals.levels import energy_db
 from distsys.training.evaluate import Validation, validate
 from distsys.training.objective import Objective
 from distsys.training.selection import Selection
@@ -121,14 +123,23 @@ def looked_at(model: nn.Module, data: EvalSet, step: int, *, w_ta: float = 1.0) 
     weights = {"lambda_sisdr": 0.1, "lambda_ta_energy": w_ta, "lambda_amp": 0.1, "lambda_phase": 0.0}
     schedules = {name: Schedule(to=value) for name, value in weights.items()}
     objective = Objective(DOMAIN.terms, schedules)
-    return validate(DOMAIN, model, data, objective=objective, constraints=DOMAIN.constraints, step=step, progress=1.0)
+    return validate(
+        DOMAIN,
+        model,
+        data,
+        config=core_config(),
+        objective=objective,
+        constraints=DOMAIN.constraints,
+        step=step,
+        progress=1.0,
+    )
 
 
 def test_d14_the_loss_would_choose_the_suppressed_model_and_the_selection_refuses_it() -> None:
     config = small_config()
     data = build_data(config, seed=0).validation
-    healthy = looked_at(Known(data, config, clean=1.0, leak=0.2, absent=0.2), data, 10)
-    quiet = looked_at(Known(data, config, clean=0.3, leak=0.2, absent=0.03), data, 20)
+    healthy = looked_at(Known(data, clean=1.0, leak=0.2, absent=0.2), data, 10)
+    quiet = looked_at(Known(data, clean=0.3, leak=0.2, absent=0.03), data, 20)
     assert quiet.loss < healthy.loss
     assert quiet.metrics["si_sdr_db"] < healthy.metrics["si_sdr_db"]
     assert healthy.healthy
@@ -144,8 +155,8 @@ def test_d14_the_loss_would_choose_the_suppressed_model_and_the_selection_refuse
 def test_d14_even_a_better_si_sdr_does_not_crown_a_suppressed_model() -> None:
     config = small_config()
     data = build_data(config, seed=0).validation
-    healthy = looked_at(Known(data, config, clean=1.0, leak=0.2, absent=0.2), data, 10)
-    quiet = looked_at(Known(data, config, clean=0.3, leak=0.01, absent=0.03), data, 20)
+    healthy = looked_at(Known(data, clean=1.0, leak=0.2, absent=0.2), data, 10)
+    quiet = looked_at(Known(data, clean=0.3, leak=0.01, absent=0.03), data, 20)
     assert quiet.metrics["si_sdr_db"] > healthy.metrics["si_sdr_db"]
     selection = Selection(DOMAIN.selection)
     selection.update(healthy)
@@ -157,7 +168,7 @@ def test_d14_even_a_better_si_sdr_does_not_crown_a_suppressed_model() -> None:
 def test_a_model_that_is_not_silent_for_absent_speakers_is_sick() -> None:
     config = small_config()
     data = build_data(config, seed=0).validation
-    found = looked_at(Known(data, config, clean=1.0, leak=0.2, absent=0.5), data, 1)
+    found = looked_at(Known(data, clean=1.0, leak=0.2, absent=0.5), data, 1)
     assert [text.split(" = ")[0] for text in found.ill] == ["ta_attenuation_db"]
     assert found.metrics["ta_attenuation_db"] == pytest.approx(6.02, abs=0.01)
 
@@ -165,7 +176,7 @@ def test_a_model_that_is_not_silent_for_absent_speakers_is_sick() -> None:
 def test_d15_validation_weighs_as_training_does() -> None:
     config = small_config()
     data = build_data(config, seed=0).validation
-    found = looked_at(Known(data, config, clean=1.0, leak=0.2, absent=0.2), data, 1, w_ta=0.1)
+    found = looked_at(Known(data, clean=1.0, leak=0.2, absent=0.2), data, 1, w_ta=0.1)
     weighted = sum(found.weights[f"lambda_{name}"] * value for name, value in found.terms.items())
     assert found.weights["lambda_ta_energy"] == 0.1
     assert found.loss == pytest.approx(weighted, rel=1e-5)
@@ -174,7 +185,10 @@ def test_d15_validation_weighs_as_training_does() -> None:
 def test_d16_the_validation_set_is_large_and_never_drawn_again() -> None:
     assert Config().data.validation_items >= 400
     config = small_config()
-    first, second = (build_data(config, seed=0).validation for _ in range(2))
+    first = build_data(config, seed=0).validation
+    forget()
+    second = build_data(config, seed=0).validation
+    assert second is not first
     for one, other in zip(first.batches, second.batches, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from distsys.domains.speaker_extraction.losses import (
+from distsys.domains.speaker_extraction.model.losses import (
     amplitude_loss,
-    energy_db,
     rms_ratio,
     si_sdr_db,
     si_sdr_loss,
     spectral_loss,
     ta_energy_loss,
 )
+from distsys.signals.levels import energy_db
 
 ALL = torch.ones(2, 2, dtype=torch.bool)
 

@@ -10,13 +10,17 @@ import pytest
 import torch
 
 from distsys.domains.speaker_extraction.config import DataConfig
-from distsys.domains.speaker_extraction.corpus import Corpus, crop_grid, split_speakers, two_parts, with_speeds
-from distsys.domains.speaker_extraction.data import build_data
-from distsys.domains.speaker_extraction.material import gather_material
-from distsys.domains.speaker_extraction.metrics import target_of
-from distsys.domains.speaker_extraction.mixing import Mixer, MixtureSource, NoiseBank, reverberant, rms
-from distsys.domains.speaker_extraction.picks import ABSENT, Picker, Picks
-from distsys.domains.speaker_extraction.synthetic import synthetic_voices
+from distsys.domains.speaker_extraction.data.bundle import build_data
+from distsys.domains.speaker_extraction.data.corpus import Corpus, crop_grid, two_parts, with_speeds
+from distsys.domains.speaker_extraction.data.material import gather_material
+from distsys.domains.speaker_extraction.data.mixing import Mixer, MixtureSource, reverberant
+from distsys.domains.speaker_extraction.data.picker import Picker
+from distsys.domains.speaker_extraction.data.picks import Picks
+from distsys.domains.speaker_extraction.data.queries import ABSENT, target_of
+from distsys.domains.speaker_extraction.data.split import split_speakers
+from distsys.domains.speaker_extraction.data.stock import NoiseBank, Stock
+from distsys.domains.speaker_extraction.data.synthetic import synthetic_voices
+from distsys.signals.levels import rms
 from distsys.training.workers import Workers
 from tests.domains.speaker_extraction.support import RATE_HZ, small_config, write_noise
 
@@ -28,10 +32,9 @@ def source(
 ) -> MixtureSource:
     config = DataConfig.model_validate(data)
     voices = synthetic_voices(6, seconds=4.0, sample_rate_hz=RATE_HZ, seed=1)
-    lead = 0 if rooms is None else rooms.shape[1]
-    corpus = Corpus.of(with_speeds(voices, config.speeds), longest_crop=max(LENGTHS), lead=lead)
-    picker = Picker(config, corpus, num_persons=6, lengths=LENGTHS, seed=3, frozen=frozen)
-    return MixtureSource(picker, Mixer(corpus, LENGTHS, bank, rooms))
+    spread = with_speeds(voices, config.speeds)
+    stock = Stock.of(spread, num_persons=6, lengths=LENGTHS, sample_rate_hz=RATE_HZ, noise=bank, rooms=rooms)
+    return MixtureSource(Picker(config, stock, seed=3, frozen=frozen), Mixer(stock))
 
 
 def people(picks: Picks, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +46,7 @@ def people(picks: Picks, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
 def test_speakers_of_a_mixture_differ_and_the_absent_one_is_not_among_them() -> None:
     made = source(ta_share=0.5, ta_from=0.0, max_interferers=2)
     picks = made.picker.draw(range(3000), progress=1.0)
-    speaking, wanted = people(picks, made.mixer.corpus)
+    speaking, wanted = people(picks, made.mixer.stock.corpus)
     assert all(len(set(row)) == 3 for row in speaking.tolist())
     absent = picks.asked[:, 1] == ABSENT
     assert 0.95 < absent.mean() <= 1.0
@@ -84,7 +87,7 @@ def test_room_is_convolved_before_the_crop_so_that_the_past_rings_into_it() -> N
     response[0, 0], response[0, 499] = 1.0, 0.8
     dry, wet = source(), source(rooms=response)
     picks = wet.picker.draw(range(1), progress=0.0)
-    corpus = wet.mixer.corpus
+    corpus = wet.mixer.stock.corpus
     begin = int(corpus.starts[picks.utterance[0, 0]] + picks.offset[0, 0])
     assert picks.offset[0, 0] > 0
     whole = corpus.samples[begin - 499 : begin + 4000].astype(np.float64)
@@ -103,8 +106,7 @@ def test_reverberation_agrees_with_direct_convolution() -> None:
 
 def noise_bank() -> NoiseBank:
     noises = {f"n{number}": [np.random.default_rng(number).standard_normal(9000)] for number in range(3)}
-    recordings = Corpus.of(noises, longest_crop=max(LENGTHS))
-    return NoiseBank(recordings, lengths=LENGTHS, sample_rate_hz=RATE_HZ)
+    return NoiseBank.of(noises, lengths=LENGTHS, sample_rate_hz=RATE_HZ)
 
 
 def test_noise_stands_at_the_drawn_ratio_to_the_speech_sum() -> None:
@@ -135,9 +137,9 @@ def test_a_loud_mixture_is_scaled_with_its_sources() -> None:
     for items in clicks.values():
         for item in items:
             item[::500] = 1.0
-    corpus = Corpus.of(clicks, longest_crop=max(LENGTHS))
-    picker = Picker(DataConfig(ta_share=0.0), corpus, num_persons=6, lengths=LENGTHS, seed=3)
-    batch = Mixer(corpus, LENGTHS).render(picker.draw(range(50), progress=0.0))
+    stock = Stock.of(clicks, num_persons=6, lengths=LENGTHS, sample_rate_hz=RATE_HZ)
+    picker = Picker(DataConfig(ta_share=0.0), stock, seed=3)
+    batch = Mixer(stock).render(picker.draw(range(50), progress=0.0))
     peaks = batch["mixture"].abs().amax(dim=1)
     assert float(peaks.max()) == pytest.approx(0.95, abs=1e-6)
     assert torch.allclose(batch["sources"].sum(dim=1), batch["mixture"], atol=1e-6)
@@ -197,7 +199,7 @@ def test_material_of_one_part_is_in_no_other(tmp_path: Path) -> None:
     material = gather_material(small_config(noise=str(noise), rooms=str(rooms)).data, seed=0)
     assert material.rooms is not None
     for parts in (
-        (material.train, material.validation, material.test),
+        tuple(material.voices.values()),
         tuple(material.noise.values()),
         tuple({room.tobytes(): 1 for room in rooms} for rooms in material.rooms.values()),
     ):
@@ -216,7 +218,7 @@ def test_frozen_sets_ask_for_an_absent_speaker_in_one_query_of_five() -> None:
 
 def test_a_set_has_a_manifest_of_plain_values() -> None:
     made = source(frozen=True)
-    rows = list(made.picker.draw(range(5), progress=1.0).rows(made.mixer.corpus))
+    rows = list(made.picker.draw(range(5), progress=1.0).rows(made.mixer.stock.corpus))
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     assert rows[0]["speakers"] != rows[1]["speakers"]
     assert rows[1]["asked"] == [0, ABSENT]

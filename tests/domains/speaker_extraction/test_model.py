@@ -15,10 +15,10 @@ from distsys.config.validate import config_type, validate_layers
 from distsys.domains.speaker_extraction import answer as answer_module
 from distsys.domains.speaker_extraction.answer import extract
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
-from distsys.domains.speaker_extraction.export import export
-from distsys.domains.speaker_extraction.model import Extractor, level_of
-from distsys.domains.speaker_extraction.scan import GatedScan, _Mix, scan
-from distsys.domains.speaker_extraction.spectrum import Bands, Spectrum, band_widths
+from distsys.domains.speaker_extraction.model.bands import Bands, band_widths
+from distsys.domains.speaker_extraction.model.export import export
+from distsys.domains.speaker_extraction.model.network import Extractor, rms_of
+from distsys.domains.speaker_extraction.model.scan import GatedScan, _Mix, scan
 from distsys.errors import RunFailed
 from tests.domains.speaker_extraction.support import SMALL_MODEL, small_config
 
@@ -88,23 +88,6 @@ def test_bands_cover_every_bin_once(window: int, rate_hz: int) -> None:
     assert torch.allclose(found.abs() ** (1.0 / 0.3) / found.abs()[:, :1] ** (1.0 / 0.3), values[None, :, None])
 
 
-def test_spectrum_goes_back_to_the_samples() -> None:
-    spectrum = Spectrum(128)
-    for length in (128, 1000, 4001):
-        samples = sound(2, length)
-        assert torch.allclose(spectrum.inverse(spectrum(samples), length), samples, atol=1e-6)
-
-
-@pytest.mark.parametrize("length", [1000, 1023, 1025])
-def test_a_mask_leaves_the_last_samples_at_their_level(length: int) -> None:
-    """Under one frame alone they would be divided by the window's end, up to a hundred times too loud."""
-    spectrum, samples = Spectrum(128), sound(400, length)
-    found = spectrum(samples)
-    mask = torch.rand(found.shape, generator=torch.Generator().manual_seed(0))
-    level = spectrum.inverse(mask * found, length).square().mean(dim=0).sqrt()
-    assert float(level[-4:].max()) < 2.0 * float(level[200:-200].mean())
-
-
 def test_the_base_model_is_built_and_has_gradients() -> None:
     layers = read_layers(
         Path(__file__).parents[3] / "configs" / "speaker_extraction.yaml", preset="gpu", overrides=("device=cpu",)
@@ -149,15 +132,15 @@ def test_equal_lengths_take_the_same_way_as_different_ones() -> None:
     made.shared.register_forward_hook(lambda module, inputs, output: passes.append(inputs[0].shape[1]))
     with torch.no_grad():
         together = made(mixture, enrolment)
-        spectra = made.spectrum(mixture), made.spectrum(enrolment.flatten(0, 1))
+        spectra = made.stft(mixture), made.stft(enrolment.flatten(0, 1))
         heard, known = (
-            made.shared(made.encode(made.bands.features(item / level_of(item, causal=False)))) for item in spectra
+            made.shared(made.encode(made.bands.features(item / rms_of(item, causal=False)))) for item in spectra
         )
         x = made.alone(heard).repeat_interleave(2, dim=1)
         for fusion, block in zip(made.fusions, made.blocks, strict=True):
             x = block(fusion(x, known))
         masks = made.bands.to_bins(made.mask(torch.tanh(made.mask_hidden(made.norm(x)))))
-        apart = made.spectrum.inverse(masks * spectra[0].repeat_interleave(2, dim=0), 2048).view(2, 2, -1)
+        apart = made.stft.inverse(masks * spectra[0].repeat_interleave(2, dim=0), 2048).view(2, 2, -1)
     assert passes == [6, 2, 4]
     assert torch.allclose(together, apart, atol=1e-5)
 

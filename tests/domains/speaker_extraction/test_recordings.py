@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from distsys.domains.speaker_extraction.audio import clipped_share, read_audio
 
 from distsys.domains.faults import Faults
-from distsys.domains.speaker_extraction.data import build_data
-from distsys.domains.speaker_extraction.recordings import read_speakers
+from distsys.domains.speaker_extraction.data.bundle import build_data
+from distsys.domains.speaker_extraction.data.speakers import read_speakers
 from distsys.errors import DataError
+from distsys.signals.audio import clipped_share, read_audio
 from tests.domains.speaker_extraction.support import RATE_HZ, small_config, write_noise, write_speakers
 
 
@@ -240,7 +240,7 @@ def test_rooms_begin_with_the_direct_sound(folder: Path) -> None:
     for name in ("a", "b", "c"):
         write(folder.parent / "rooms" / f"{name}.wav", response)
     bundle = build_data(small_config(speakers=str(folder), rooms=str(folder.parent / "rooms")), seed=0)
-    rooms = bundle.train.mixer.rooms  # type: ignore[attr-defined]
+    rooms = bundle.train.mixer.stock.rooms  # type: ignore[attr-defined]
     assert rooms.shape == (1, 300)
     assert rooms[0, 0] == pytest.approx(0.9)
     assert rooms[0, 200] == pytest.approx(0.3)

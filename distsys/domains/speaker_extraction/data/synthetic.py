@@ -82,7 +82,7 @@ def speak(voice: Voice, *, seconds: float, sample_rate_hz: int, random: np.rando
     voiced = _voiced(voice, formants_hz, voicing, at, sample_rate_hz, random)
     hiss = lfilter([1.0, -0.95], [1.0], random.standard_normal(size))
     sound = voiced + 0.25 * hiss * np.interp(at, np.arange(frames), friction)
-    return np.asarray(0.1 * sound / np.sqrt(np.mean(np.square(sound))), dtype=np.float32)
+    return (0.1 * sound / np.sqrt(np.mean(np.square(sound)))).astype(np.float32)
 
 
 def _articulation(voice: Voice, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ def _voiced(
         wave *= turn
     breath = random.standard_normal(len(at)) * np.interp(at, frames, shimmer)
     room = _FLOOR * random.standard_normal(len(at))
-    return np.asarray(sound + voice.breath * breath + room)
+    return sound + voice.breath * breath + room
 
 
 def _response(frequency_hz: np.ndarray, formants_hz: np.ndarray) -> np.ndarray:
@@ -137,4 +137,4 @@ def _response(frequency_hz: np.ndarray, formants_hz: np.ndarray) -> np.ndarray:
     half = 0.5 * _BANDWIDTHS_HZ
     peak = formants_hz**2 + half**2
     below = np.sqrt(((f - formants_hz) ** 2 + half**2) * ((f + formants_hz) ** 2 + half**2))
-    return np.asarray((peak / below).prod(axis=1))
+    return (peak / below).prod(axis=1)

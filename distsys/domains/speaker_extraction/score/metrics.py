@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from distsys.domains.protocol import Batch
-from distsys.domains.speaker_extraction.losses import energy_db, rms_ratio, si_sdr_db
+from distsys.domains.speaker_extraction.data.queries import present_in, target_of
+from distsys.domains.speaker_extraction.model.losses import rms_ratio, si_sdr_db
 from distsys.shapes import Bool, Float
+from distsys.signals.levels import energy_db
 
 _CLEARLY_BETTER_DB = 1.0
 _SILENT_DB = 30.0
@@ -25,7 +27,7 @@ class Scores:
 
     Args:
         present: whether the wanted speaker is in the mixture.
-        si_sdr, gained: SI-SDR of the estimate in dB, and how far it lies above the mixture's.
+        si_sdr, mixture_si_sdr: SI-SDR in dB of the estimate, and of the mixture as it is.
         wrong: whether the estimate is closer to another speaker.
         ratio: RMS over that of the target.
         drop: energy of the mixture over that of the estimate, in dB, at most 30.
@@ -33,7 +35,7 @@ class Scores:
 
     present: Bool[Tensor, " queries"]
     si_sdr: Float[Tensor, " queries"]
-    gained: Float[Tensor, " queries"]
+    mixture_si_sdr: Float[Tensor, " queries"]
     wrong: Bool[Tensor, " queries"]
     ratio: Float[Tensor, " queries"]
     drop: Float[Tensor, " queries"]
@@ -53,51 +55,39 @@ class Scores:
         found = (
             present,
             si_sdr,
-            si_sdr - si_sdr_db(mixture, target=target),
+            si_sdr_db(mixture, target=target),
             _best_of_others(estimate, batch) > si_sdr,
             rms_ratio(estimate, target=target),
             (energy_db(mixture) - energy_db(estimate)).clamp(max=_SILENT_DB),
         )
         return cls(*(item.flatten() for item in found))
 
+    @property
+    def gained(self) -> Float[Tensor, " queries"]:
+        """How far the estimate's SI-SDR lies above the mixture's, in dB."""
+        return self.si_sdr - self.mixture_si_sdr
+
     def summary(self) -> dict[str, float]:
-        """The metrics by name; those on absent targets are there when there are any."""
-        there = self.present
-        gained, ratio = self.gained[there].double(), self.ratio[there].double()
+        """The metrics by name; those on absent targets only where there are any."""
+        present = self.present
+        gained, ratio = self.gained[present].double(), self.ratio[present].double()
         found = {
-            "si_sdr_db": float(self.si_sdr[there].double().mean()),
+            "si_sdr_db": float(self.si_sdr[present].double().mean()),
             "si_sdri_db": float(gained.mean()),
             "si_sdri_median_db": float(gained.median()),
             "share_above_1db": float((gained > _CLEARLY_BETTER_DB).double().mean()),
             "share_below_0db": float((gained < 0.0).double().mean()),
-            "wrong_speaker_rate": float(self.wrong[there].double().mean()),
+            "wrong_speaker_rate": float(self.wrong[present].double().mean()),
             "rms_ratio": float(ratio.clamp(min=1e-6).log().mean().exp()),
             "rms_ratio_p10": float(ratio.quantile(0.1)),
             "rms_ratio_p90": float(ratio.quantile(0.9)),
-            "tp_level_drop_db": float(self.drop[there].double().mean()),
+            "tp_level_drop_db": float(self.drop[present].double().mean()),
         }
-        if not bool(there.all()):
-            found["ta_attenuation_db"] = float(self.drop[~there].double().mean())
-            found["ta_quiet_share"] = float((self.drop[~there] >= _QUIET_DB).double().mean())
+        if not bool(present.all()):
+            found["ta_attenuation_db"] = float(self.drop[~present].double().mean())
+            found["ta_quiet_share"] = float((self.drop[~present] >= _QUIET_DB).double().mean())
             found["ta_specific_db"] = found["ta_attenuation_db"] - found["tp_level_drop_db"]
         return found
-
-
-def present_in(batch: Batch) -> Bool[Tensor, "batch queries"]:
-    """Which queries are for a speaker of the mixture."""
-    return batch["asked"] >= 0
-
-
-def target_of(batch: Batch) -> Float[Tensor, "batch queries time"]:
-    """What each query wants: a source of the mixture, or silence."""
-    sources, asked = batch["sources"], batch["asked"]
-    index = asked.clamp(min=0)[..., None].expand(*asked.shape, sources.shape[-1])
-    return torch.as_tensor(sources.gather(1, index) * (asked >= 0)[..., None])
-
-
-def named(summary: Mapping[str, float], group: str) -> dict[str, float]:
-    """``summary`` under names of a part of the items; the main group's names stand alone."""
-    return {f"{name}/{group}" if group else name: value for name, value in summary.items()}
 
 
 def _best_of_others(estimate: Tensor, batch: Batch) -> Tensor:
@@ -106,5 +96,5 @@ def _best_of_others(estimate: Tensor, batch: Batch) -> Tensor:
     pairs = estimate[:, :, None].expand(-1, -1, sources.shape[1], -1)
     against = si_sdr_db(pairs, target=sources[:, None].expand_as(pairs))
     unused = sources.square().sum(dim=-1)[:, None] == 0.0
-    own = torch.arange(sources.shape[1], device=asked.device) == asked[..., None]
-    return against.masked_fill(own | unused, -torch.inf).amax(dim=-1)
+    wanted = torch.arange(sources.shape[1], device=asked.device) == asked[..., None]
+    return against.masked_fill(wanted | unused, -torch.inf).amax(dim=-1)

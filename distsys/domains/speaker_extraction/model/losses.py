@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from distsys.shapes import Bool, Complex, Float
+from distsys.signals.levels import energy_db
 
-_ENERGY_FLOOR = 1e-10
 _SMALLEST_RATIO = 0.05
 _SI_SDR_LIMIT = 1e-6
 """SI-SDR stays within +-60 dB: there its gradient ends instead of growing without bound."""
@@ -38,7 +38,7 @@ def si_sdr_db(
     wanted = (estimate * target).sum(dim=-1).square() / energy
     rest = (estimate - (estimate * target).sum(dim=-1, keepdim=True) / energy[..., None] * target).square().sum(dim=-1)
     limit = _SI_SDR_LIMIT * whole
-    return torch.as_tensor(10.0 * torch.log10((wanted + limit + _TINY * _SI_SDR_LIMIT) / (rest + limit + _TINY)))
+    return 10.0 * torch.log10((wanted + limit + _TINY * _SI_SDR_LIMIT) / (rest + limit + _TINY))
 
 
 def si_sdr_loss(estimate: Tensor, *, target: Tensor, present: Bool[Tensor, "batch queries"]) -> Float[Tensor, ""]:
@@ -116,18 +116,11 @@ def equilibrium_rms_ratio(*, w_ta: float, lambda_amp: float, ta_share: float = 0
     return math.exp(-w_ta * DB_PER_NEPER * ta_share / (2.0 * lambda_amp * (1.0 - ta_share)))
 
 
-def energy_db(samples: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch"]:
-    """Mean square in dB of full scale, -100 for silence."""
-    return torch.as_tensor(10.0 * torch.log10(samples.square().mean(dim=-1) + _ENERGY_FLOOR))
-
-
 def rms_ratio(
     estimate: Float[Tensor, "*batch time"], *, target: Float[Tensor, "*batch time"]
 ) -> Float[Tensor, "*batch"]:
     """RMS of the estimate over that of the target; 1 is right."""
-    return torch.as_tensor(
-        (estimate.square().mean(dim=-1) + _TINY).sqrt() / target.square().mean(dim=-1).sqrt().clamp(min=1e-8)
-    )
+    return (estimate.square().mean(dim=-1) + _TINY).sqrt() / target.square().mean(dim=-1).sqrt().clamp(min=1e-8)
 
 
 def _over_all(values: Tensor, concerned: Tensor) -> Tensor:

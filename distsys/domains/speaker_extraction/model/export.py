@@ -9,8 +9,8 @@ import warnings
 import torch
 from torch import Tensor
 
-from distsys.domains.speaker_extraction.model import Extractor
-from distsys.domains.speaker_extraction.scan import GatedScan, scan
+from distsys.domains.speaker_extraction.model.network import Extractor
+from distsys.domains.speaker_extraction.model.scan import GatedScan, scan
 from distsys.errors import RunFailed
 
 _TOLERANCE = 1e-5
@@ -28,24 +28,29 @@ def export(model: Extractor) -> dict[str, bytes]:
     model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape it reads, and of its age
-        compiled = torch.jit.script(scan)  # tracing alone would unroll its loop to one length
-        for module in model.modules():
-            if isinstance(module, GatedScan):
-                module.run = compiled
-        program = torch.jit.trace(model, _inputs(model, _EXAMPLE_S), check_trace=False)
-        buffer = io.BytesIO()
-        torch.jit.save(program, buffer)
-        loaded = torch.jit.load(io.BytesIO(buffer.getvalue()))
+        program = _traced(model)
+        loaded = torch.jit.load(io.BytesIO(program))
         inputs = _inputs(model, _CHECK_S)
         wanted, given = model(*inputs), loaded(*inputs)
     difference = float((wanted - given).abs().max() / wanted.abs().max())
     if not difference <= _TOLERANCE:
         raise RunFailed(f"the exported program differs from the model by {difference:.1e} of its peak")
-    return {".pt": buffer.getvalue()}
+    return {".pt": program}
+
+
+def _traced(model: Extractor) -> bytes:
+    """``model`` as TorchScript; its scans are replaced."""
+    compiled = torch.jit.script(scan)  # tracing alone would unroll its loop to one length
+    for module in model.modules():
+        if isinstance(module, GatedScan):
+            module.run = compiled
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(model, _inputs(model, _EXAMPLE_S), check_trace=False), buffer)
+    return buffer.getvalue()
 
 
 def _inputs(model: Extractor, seconds: tuple[float, float]) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    lengths = [round(item * model.config.data.sample_rate_hz) for item in seconds]
+    lengths = [round(item * model.sample_rate_hz) for item in seconds]
     mixture = 0.1 * torch.randn(2, lengths[0], generator=generator)
     return mixture, 0.1 * torch.randn(2, 2, lengths[1], generator=generator)

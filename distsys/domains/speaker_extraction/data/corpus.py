@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,15 +10,13 @@ from typing import Self
 
 import numpy as np
 
-from distsys.domains.draws import hashes
-from distsys.domains.speaker_extraction.audio import resample
+from distsys.domains.protocol import digest
+from distsys.signals.resampling import resampled
 
 _GRID_S = 0.02
 """Crops begin at multiples of this."""
 _LEAST_CROP_ENERGY = 0.16
 """Of a crop beside its utterance's mean: -8 dB, so that no crop is a pause."""
-
-_VALIDATION_SHARE, _TEST_SHARE = 0.06, 0.1
 _FINEST_SPEED = 1000
 """Speeds are rounded to fractions with denominators up to this."""
 
@@ -73,9 +70,7 @@ class Corpus:
     @cached_property
     def digest(self) -> str:
         """Hash of the samples and of whose they are."""
-        content = hashlib.sha256(self.samples.tobytes())
-        content.update("\n".join(self.names).encode() + self.starts.tobytes() + self.count.tobytes())
-        return content.hexdigest()[:16]
+        return digest(self.samples, "\n".join(self.names).encode(), self.starts, self.count)
 
     def crops(self, length: int, *, grid: int) -> Crops:
         """Where crops of ``length`` samples may begin: at multiples of ``grid`` and not in a pause."""
@@ -104,7 +99,7 @@ class Crops:
 
     def pick(self, utterance: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """An offset into each of ``utterance`` for numbers in (0, 1)."""
-        return np.asarray(self.offsets[self.first[utterance] + (uniform * self.count[utterance]).astype(np.int64)])
+        return self.offsets[self.first[utterance] + (uniform * self.count[utterance]).astype(np.int64)]
 
 
 def crop_grid(sample_rate_hz: int) -> int:
@@ -128,18 +123,7 @@ def with_speeds(voices: Voices, speeds: Iterable[float]) -> dict[str, list[np.nd
             continue
         ratio = Fraction(speed).limit_denominator(_FINEST_SPEED)
         for name, items in voices.items():
-            changed = [resample(item, source_hz=ratio.numerator, target_hz=ratio.denominator) for item in items]
-            result[f"{name} at {speed:g}"] = changed
+            result[f"{name} at {speed:g}"] = [
+                resampled(item, up=ratio.denominator, down=ratio.numerator) for item in items
+            ]
     return result
-
-
-def split_speakers(names: Sequence[str], *, least: int, seed: int) -> tuple[list[str], list[str], list[str]]:
-    """Disjoint training, validation and test speakers; at least ``least`` each for the latter two."""
-    order = np.argsort(hashes(range(len(names)), seed=seed, num_lanes=1)[:, 0])
-    shuffled = [names[number] for number in order]
-    validation, test = (max(least, round(share * len(names))) for share in (_VALIDATION_SHARE, _TEST_SHARE))
-    return (
-        sorted(shuffled[validation + test :]),
-        sorted(shuffled[:validation]),
-        sorted(shuffled[validation : validation + test]),
-    )

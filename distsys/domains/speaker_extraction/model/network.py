@@ -1,4 +1,4 @@
-"""A band-split dual-path extractor: what is wanted is told by an enrolment, frame by frame and as a whole.
+"""A band-split dual-path extractor: the enrolment steers it frame by frame, by attention, and as a whole.
 
 After BSRNN (Luo and Yu, arXiv 2209.15174) for the bands, dual-path processing (Luo et al., arXiv 1910.06379), and
 USEF (Zeng and Li, arXiv 2409.02615) for attention from mixture frames to enrolment frames.
@@ -11,10 +11,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from distsys.domains.protocol import Statistics
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
-from distsys.domains.speaker_extraction.scan import GatedScan
-from distsys.domains.speaker_extraction.spectrum import Bands, Spectrum, band_widths
+from distsys.domains.speaker_extraction.model.bands import Bands, band_widths
+from distsys.domains.speaker_extraction.model.scan import GatedScan
 from distsys.shapes import Complex, Float
+from distsys.signals.stft import Stft
 
 _HEADS = 4
 _KEY_SIZE = 8
@@ -50,12 +52,11 @@ class DualPath(nn.Module):
         self.over_time = GatedScan(config.width, config.hidden, axis=2, num_directions=directions)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.over_time(self.over_bands(x))
-        return result
+        return self.over_time(self.over_bands(x))
 
 
 class Fusion(nn.Module):
-    """Tells the mixture what the enrolment sounds like: a scale and shift per band, and attention to its frames.
+    """The mixture conditioned on the enrolment: a scale and shift per band, and attention to its frames.
 
     All bands share the projections of attention and add up their scores: projections of whole frames, with weights
     of their own for each band, learn who is who at half the pace.
@@ -72,16 +73,16 @@ class Fusion(nn.Module):
 
     def forward(self, mixture: Tensor, enrolment: Tensor) -> Tensor:
         scale, shift = self.film(enrolment.mean(dim=2, keepdim=True)).to(mixture.dtype).chunk(2, dim=-1)
-        heard: Tensor = self.out(self._attended(mixture, enrolment))
-        return torch.addcmul(shift, mixture, 1.0 + scale) + heard
+        attended = self.out(self._attended(mixture, enrolment))
+        return torch.addcmul(shift, mixture, 1.0 + scale) + attended
 
     def _attended(self, mixture: Tensor, enrolment: Tensor) -> Tensor:
         bands, batch, frames, width = mixture.shape
-        known = self.enrolment_norm(enrolment)
-        query, key = _heads(self.query(self.mixture_norm(mixture))), _heads(self.key(known))
+        reference = self.enrolment_norm(enrolment)
+        query, key = _heads(self.query(self.mixture_norm(mixture))), _heads(self.key(reference))
         scores = _SHARPNESS / math.sqrt(query.shape[-1]) * (query @ key.mT)
-        found = torch.softmax(scores, dim=-1) @ _heads(self.value(known))
-        return found.view(batch, _HEADS, frames, bands, -1).permute(3, 0, 2, 1, 4).reshape(bands, batch, frames, width)
+        values = torch.softmax(scores, dim=-1) @ _heads(self.value(reference))
+        return values.view(batch, _HEADS, frames, bands, -1).permute(3, 0, 2, 1, 4).reshape(bands, batch, frames, width)
 
 
 class Extractor(nn.Module):
@@ -92,10 +93,10 @@ class Extractor(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
         settings = config.model
-        widths = band_widths(settings.window, sample_rate_hz=config.data.sample_rate_hz)
-        self.spectrum, self.bands = Spectrum(settings.window), Bands(widths)
+        self.sample_rate_hz, self.is_causal = config.data.sample_rate_hz, settings.causal
+        widths = band_widths(settings.window, sample_rate_hz=self.sample_rate_hz)
+        self.stft, self.bands = Stft(settings.window), Bands(widths)
         number, size = self.bands.num_bands, self.bands.size
         used = torch.tensor([3.0 * width for width in widths])[:, None, None]
         self.encode = BandLinear(number, 3 * size, settings.width, scale=used.rsqrt())
@@ -116,20 +117,19 @@ class Extractor(nn.Module):
         mixture: Float[Tensor, "batch time"],
         enrolment: Float[Tensor, "batch queries enrol_time"],
         *,
-        level: Float[Tensor, "batch 1 any"] | None = None,
+        rms: Float[Tensor, "batch 1 any"] | None = None,
     ) -> Float[Tensor, "batch queries time"]:
-        """Estimates; ``level`` (see :meth:`level`) is that of the mixture unless it is a piece of a longer one."""
+        """Estimates; ``rms`` (see :meth:`rms`) is that of the mixture unless it is a piece of a longer one."""
         queries = enrolment.shape[1]
-        spectrum = self.spectrum(mixture)
-        level = level_of(spectrum, causal=self.config.model.causal) if level is None else level
-        masks = self._masks(spectrum / level, self.spectrum(enrolment.flatten(0, 1)), queries)
+        spectrum = self.stft(mixture)
+        rms = rms_of(spectrum, causal=self.is_causal) if rms is None else rms
+        masks = self._masks(spectrum / rms, self.stft(enrolment.flatten(0, 1)), queries)
         estimate = masks * spectrum.repeat_interleave(queries, dim=0)
-        samples: Tensor = self.spectrum.inverse(estimate, mixture.shape[-1])
-        return samples.view(-1, queries, mixture.shape[-1])
+        return self.stft.inverse(estimate, mixture.shape[-1]).view(-1, queries, mixture.shape[-1])
 
-    def level(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch 1 any"]:
+    def rms(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch 1 any"]:
         """What the features of a whole mixture are divided by: one number, or one a frame when causal."""
-        return level_of(self.spectrum(mixture), causal=self.config.model.causal)
+        return rms_of(self.stft(mixture), causal=self.is_causal)
 
     def _masks(
         self,
@@ -137,22 +137,29 @@ class Extractor(nn.Module):
         enrolment: Complex[Tensor, "many bins enrol_frames"],
         queries: int,
     ) -> Complex[Tensor, "many bins frames"]:
-        batch = len(mixture)
-        heard = self.encode(self.bands.features(mixture))
-        known = self.encode(self.bands.features(enrolment / level_of(enrolment, causal=False)))
-        if heard.shape[2] == known.shape[2]:  # one pass over both costs less than two
-            both = self.shared(torch.cat((heard, known), dim=1))
-            heard, known = both[:, :batch], both[:, batch:]
-        else:
-            heard, known = self.shared(heard), self.shared(known)
-        x = self.alone(heard).repeat_interleave(queries, dim=1)
+        x, reference = self._encoded(mixture, enrolment / rms_of(enrolment, causal=False))
+        x = self.alone(x).repeat_interleave(queries, dim=1)
         for fusion, block in zip(self.fusions, self.blocks, strict=True):
-            x = block(fusion(x, known))
+            x = block(fusion(x, reference))
         hidden = torch.tanh(self.mask_hidden(self.norm(x)))
         return self.bands.to_bins(self.mask(hidden).float())
 
+    def _encoded(self, mixture: Tensor, enrolment: Tensor) -> tuple[Tensor, Tensor]:
+        """Both spectra through the layers that they share, [bands, batch, frames, width] each."""
+        batch = len(mixture)
+        mixture, enrolment = (self.encode(self.bands.features(item)) for item in (mixture, enrolment))
+        if mixture.shape[2] != enrolment.shape[2]:
+            return self.shared(mixture), self.shared(enrolment)
+        both = self.shared(torch.cat((mixture, enrolment), dim=1))  # one pass costs less than two
+        return both[:, :batch], both[:, batch:]
 
-def level_of(spectrum: Complex[Tensor, "batch bins frames"], *, causal: bool) -> Float[Tensor, "batch 1 some"]:
+
+def build_model(config: Config, statistics: Statistics) -> Extractor:
+    """The extractor; it remembers nobody it was trained on."""
+    return Extractor(config)
+
+
+def rms_of(spectrum: Complex[Tensor, "batch bins frames"], *, causal: bool) -> Float[Tensor, "batch 1 some"]:
     """RMS over bins and frames; over the frames so far when ``causal``."""
     power = torch.view_as_real(spectrum).square().sum(dim=(1, -1))[:, None] / spectrum.shape[1]
     if not causal:

@@ -21,13 +21,13 @@ Run = Callable[[Tensor, Tensor, int, bool], Tensor]
 def scan(values: Tensor, keep: Tensor, axis: int, reverse: bool) -> Tensor:
     """States [...] of the recurrence along ``axis``, from a state of 0; forward only, and within TorchScript."""
     states = torch.empty_like(values)
-    entering, kept, left = values.unbind(axis), keep.unbind(axis), states.unbind(axis)
-    length = len(entering)
-    previous = torch.zeros_like(entering[0])
+    value_at, keep_at, state_at = values.unbind(axis), keep.unbind(axis), states.unbind(axis)
+    length = len(value_at)
+    previous = torch.zeros_like(value_at[0])
     for step in range(length):
         at = length - 1 - step if reverse else step
-        torch.lerp(entering[at], previous, kept[at], out=left[at])
-        previous = left[at]
+        torch.lerp(value_at[at], previous, keep_at[at], out=state_at[at])
+        previous = state_at[at]
     return states
 
 
@@ -45,18 +45,18 @@ def scan_adjoint(gradient: Tensor, keep: Tensor, axis: int, reverse: bool) -> Te
 
 
 def _mix(x: Tensor, inputs: Tensor, bias: Tensor, out: Tensor, axis: int, run: Run) -> tuple[Tensor, list[Tensor]]:
-    """The layer's output, and what came in (values, then both gates, opened) and the states of each direction."""
+    """The layer's output; the projected inputs (values, then both gates after their sigmoid) and each one's states."""
     hidden = out.shape[1]
     flat = x.reshape(-1, x.shape[-1])
-    entered = torch.addmm(bias, flat, inputs).view((*x.shape[:-1], 3 * hidden))
-    entered[..., hidden:].sigmoid_()
-    values, keep, read = entered.split(hidden, dim=-1)
-    total, saved = torch.zeros_like(flat), [entered]
+    projected = torch.addmm(bias, flat, inputs).view((*x.shape[:-1], 3 * hidden))
+    projected[..., hidden:].sigmoid_()
+    values, keep, read = projected.split(hidden, dim=-1)
+    mixed, saved = torch.zeros_like(flat), [projected]
     for direction in range(len(out)):
         states = run(values, keep, axis, direction == 1)
-        total.addmm_((states * read).view(-1, hidden), out[direction])
+        mixed.addmm_((states * read).view(-1, hidden), out[direction])
         saved.append(states)
-    return total.view_as(x), saved
+    return mixed.view_as(x), saved
 
 
 class _Mix(torch.autograd.Function):
@@ -67,41 +67,41 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, inputs: Tensor, bias: Tensor, out: Tensor, axis: int) -> Tensor:
-        total, saved = _mix(x, inputs, bias, out, axis, scan)
+        mixed, saved = _mix(x, inputs, bias, out, axis, scan)
         ctx.save_for_backward(x, inputs, out, *saved)
         ctx.axis = axis
-        return total
+        return mixed
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, inputs, out, entered, *states = ctx.saved_tensors
+        x, inputs, out, projected, *states = ctx.saved_tensors
         hidden = out.shape[1]
         flat, gradient = x.reshape(-1, x.shape[-1]), gradients[0].reshape(-1, x.shape[-1])
-        read = entered[..., 2 * hidden :]
+        read = projected[..., 2 * hidden :]
         by_read = [(gradient @ item.T).view_as(state) for item, state in zip(out, states, strict=True)]
         by_out = torch.stack([(state * read).view(-1, hidden).T @ gradient for state in states])
-        by_entered = _through_scans(by_read, entered, states, ctx.axis)
-        return (by_entered @ inputs.T).view_as(x), flat.T @ by_entered, by_entered.sum(0), by_out, None
+        by_projected = _through_scans(by_read, projected, states, ctx.axis)
+        return (by_projected @ inputs.T).view_as(x), flat.T @ by_projected, by_projected.sum(0), by_out, None
 
 
-def _through_scans(by_read: list[Tensor], entered: Tensor, states: list[Tensor], axis: int) -> Tensor:
-    """Gradient [positions, 3 hidden] of what entered, before its gates were opened."""
+def _through_scans(by_read: list[Tensor], projected: Tensor, states: list[Tensor], axis: int) -> Tensor:
+    """Gradient [positions, 3 hidden] of the projected inputs, before the sigmoid of their gates."""
     hidden, inner = states[0].shape[-1], states[0].shape[axis] - 1
-    values, keep, read = entered.split(hidden, dim=-1)
-    result = torch.zeros_like(entered)
+    values, keep, read = projected.split(hidden, dim=-1)
+    result = torch.zeros_like(projected)
     by_value, by_keep, by_gate = result.split(hidden, dim=-1)
     for direction, (gradient, state) in enumerate(zip(by_read, states, strict=True)):
         by_gate.addcmul_(gradient, state)
         by_state = scan_adjoint(gradient.mul_(read), keep, axis, direction == 1)
         before, after, edge = (1, 0, inner) if direction == 1 else (0, 1, 0)
-        change = state.narrow(axis, before, inner) - values.narrow(axis, after, inner)
-        by_keep.narrow(axis, after, inner).addcmul_(change, by_state.narrow(axis, after, inner))
+        difference = state.narrow(axis, before, inner) - values.narrow(axis, after, inner)
+        by_keep.narrow(axis, after, inner).addcmul_(difference, by_state.narrow(axis, after, inner))
         at_edge = values.narrow(axis, edge, 1), by_state.narrow(axis, edge, 1)
         by_keep.narrow(axis, edge, 1).addcmul_(*at_edge, value=-1.0)
         by_value += by_state
     by_value.addcmul_(by_value, keep, value=-1.0)
-    gates, opened = result[..., hidden:], entered[..., hidden:]
-    torch.ops.aten.sigmoid_backward.grad_input(gates, opened, grad_input=gates)
+    by_gates, gates = result[..., hidden:], projected[..., hidden:]
+    torch.ops.aten.sigmoid_backward.grad_input(by_gates, gates, grad_input=by_gates)
     return result.view(-1, 3 * hidden)
 
 
@@ -134,7 +134,7 @@ class GatedScan(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # a long sum, and gradients written by hand: float32
             parts = self.norm(x.float()), self.inputs, self.bias, self.out, self.axis
             if torch.is_grad_enabled():
-                mixed: Tensor = _Mix.apply(*parts)  # type: ignore[no-untyped-call]
+                mixed = _Mix.apply(*parts)  # type: ignore[no-untyped-call]
             else:
                 mixed, _ = _mix(*parts, self.run)
         return x + mixed

@@ -1,11 +1,11 @@
-"""Short-time spectra and the bands that the model works on."""
+"""The bands of a spectrum that the model works on, narrow at low frequencies as in BSRNN (arXiv 2209.15174)."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distsys.shapes import Complex, Float
 
@@ -29,26 +29,6 @@ def band_widths(window: int, *, sample_rate_hz: int) -> list[int]:
             count = min(inside, max(1, round(inside * bin_hz / width_hz)))
             widths += [inside // count + (number < inside % count) for number in range(count)]
     return widths
-
-
-class Spectrum(nn.Module):
-    """Transform of half-overlapping frames under the square root of a Hann window, and back."""
-
-    window: Tensor
-
-    def __init__(self, window: int) -> None:
-        super().__init__()
-        self._size = window
-        self.register_buffer("window", torch.hann_window(window).sqrt(), persistent=False)
-
-    def forward(self, samples: Float[Tensor, "*batch time"]) -> Complex[Tensor, "*batch bins frames"]:
-        """Two frames over every sample: over the last ones, one alone would be undone by dividing by almost 0."""
-        hop = self._size // 2
-        whole = nn.functional.pad(samples, (0, -samples.shape[-1] % hop))
-        return torch.stft(whole, self._size, hop, window=self.window, pad_mode="constant", return_complex=True)
-
-    def inverse(self, spectrum: Complex[Tensor, "batch bins frames"], length: int) -> Float[Tensor, "batch time"]:
-        return torch.istft(spectrum, self._size, self._size // 2, window=self.window, length=length)
 
 
 class Bands:

@@ -1,100 +1,37 @@
-"""What a mixture is made of, drawn as a pure function of (seed, index, progress) before any sample is touched."""
+"""Draws what mixtures are made of as a pure function of (seed, index, progress), before any sample is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 
 import numpy as np
 
 from distsys.domains.draws import uniforms
 from distsys.domains.speaker_extraction.config import DataConfig
-from distsys.domains.speaker_extraction.corpus import Corpus, Crops, crop_grid
+from distsys.domains.speaker_extraction.data.corpus import Crops
+from distsys.domains.speaker_extraction.data.picks import Picks
+from distsys.domains.speaker_extraction.data.queries import ABSENT, NUM_QUERIES
+from distsys.domains.speaker_extraction.data.stock import Stock
 
-NUM_QUERIES = 2
-"""Each mixture is asked for two speakers, so that the work of its first layers is shared."""
-ABSENT = -1
 _FROZEN_ABSENT = (1, 3)
 """Of five mixtures in a frozen set, those whose second query is for an absent speaker: one query in five."""
-_MIN_LEVEL_DB, _MAX_LEVEL_DB = -32.0, -18.0
-"""RMS of the first speaker, dB of full scale."""
-
-
-@dataclass(frozen=True)
-class Picks:
-    """Mixtures, one a row.
-
-    Args:
-        utterance, offset: [items, speakers] of the mixed crops; unused speakers have a gain of 0.
-        level: [items, speakers] RMS of each speaker.
-        room: [items, speakers] room response.
-        asked: [items, queries] the speaker of each query, ``ABSENT`` for one who is not there.
-        enrol_utterance, enrol_offset: [items, queries].
-        noise, noise_at: [items] which noise, and where in it, 0 to 1.
-        snr_db: [items] speech sum against noise, infinite without noise.
-        enrol_noise, enrol_noise_at, enrol_snr_db: [items, queries], the same for enrolments.
-    """
-
-    utterance: np.ndarray
-    offset: np.ndarray
-    level: np.ndarray
-    room: np.ndarray
-    asked: np.ndarray
-    enrol_utterance: np.ndarray
-    enrol_offset: np.ndarray
-    noise: np.ndarray
-    noise_at: np.ndarray
-    snr_db: np.ndarray
-    enrol_noise: np.ndarray
-    enrol_noise_at: np.ndarray
-    enrol_snr_db: np.ndarray
-
-    def rows(self, corpus: Corpus) -> Iterator[dict[str, object]]:
-        """The manifest: who speaks and in which of their recordings, who is asked for, the level of the first speaker
-        against the second in dB, and every number above, as plain values; null for no noise."""
-        owner = np.repeat(np.arange(corpus.num_speakers), corpus.count)
-        within = np.arange(len(owner)) - corpus.first[owner]
-        columns: dict[str, np.ndarray] = {item.name: getattr(self, item.name) for item in fields(self)}
-        finite = {name: values.astype(object) for name, values in columns.items()}
-        for name, values in columns.items():
-            finite[name][np.isinf(values)] = None
-        for number in range(len(self.utterance)):
-            plain = {
-                name: values[number].tolist() if values.ndim > 1 else values[number] for name, values in finite.items()
-            }
-            speaking = [corpus.names[owner[item]] for item in self.utterance[number]]
-            wanted = [corpus.names[owner[item]] for item in self.enrol_utterance[number]]
-            recordings = {
-                "spoken_in": within[self.utterance[number]].tolist(),
-                "enrolled_in": within[self.enrol_utterance[number]].tolist(),
-                "sir_db": round(float(20.0 * np.log10(self.level[number, 0] / self.level[number, 1])), 3),
-            }
-            yield {"speakers": speaking, "wanted": wanted, **recordings, **plain}
+_MIN_RMS_DB, _MAX_RMS_DB = -32.0, -18.0
+"""Of the first speaker, dB of full scale."""
 
 
 class Picker:
-    """Draws mixtures of a corpus.
+    """Draws mixtures of a stock.
 
     Args:
-        num_persons: speakers of the corpus before changes of speed; those of one person are this far apart.
-        lengths: samples of mixtures and of enrolments.
         frozen: whether every progress is the last one and absent queries are dealt evenly.
+        noisy: whether every mixture has noise, whatever the config's share is.
     """
 
     def __init__(
-        self,
-        config: DataConfig,
-        corpus: Corpus,
-        *,
-        num_persons: int,
-        lengths: tuple[int, int],
-        seed: int,
-        frozen: bool = False,
+        self, config: DataConfig, stock: Stock, *, seed: int, frozen: bool = False, noisy: bool = False
     ) -> None:
-        grid = crop_grid(config.sample_rate_hz)
-        self._config, self._corpus, self._num_persons = config, corpus, num_persons
-        self._seed, self._frozen = seed, frozen
-        self._mixture_crops, self._enrolment_crops = (corpus.crops(length, grid=grid) for length in lengths)
+        self._config, self._stock, self._corpus = config, stock, stock.corpus
+        self._seed, self._frozen, self._noisy = seed, frozen, noisy
         self._num_speakers = 1 + config.max_interferers
 
     def draw(self, indices: Sequence[int], *, progress: float) -> Picks:
@@ -112,15 +49,15 @@ class Picker:
         ramp = config.enrolment_noise_share * (1.0 if self._frozen else progress)
         return Picks(
             utterance=utterance,
-            offset=self._crop(self._mixture_crops, utterance, lanes),
-            level=self._levels(lanes),
+            offset=self._crop(self._stock.mixture_crops, utterance, lanes),
+            rms=self._rms(lanes),
             room=lanes.take(self._num_speakers),
             asked=np.where(absent, ABSENT, asked),
             enrol_utterance=enrol_utterance,
-            enrol_offset=self._crop(self._enrolment_crops, enrol_utterance, lanes),
+            enrol_offset=self._crop(self._stock.enrolment_crops, enrol_utterance, lanes),
             noise=lanes.take(1)[:, 0],
             noise_at=lanes.take(1)[:, 0],
-            snr_db=self._snr_db(config.noise_share, lanes, 1)[:, 0],
+            snr_db=self._snr_db(1.0 if self._noisy else config.noise_share, lanes, 1)[:, 0],
             enrol_noise=lanes.take(NUM_QUERIES),
             enrol_noise_at=lanes.take(NUM_QUERIES),
             enrol_snr_db=self._snr_db(ramp, lanes, NUM_QUERIES),
@@ -129,9 +66,9 @@ class Picker:
     def _speakers(self, lanes: _Lanes) -> np.ndarray:
         """[items, speakers + 1]: different persons, each at a speed of its own."""
         number = self._num_speakers + 1
-        persons = _distinct(self._num_persons, lanes.take(number))
-        speeds = self._corpus.num_speakers // self._num_persons
-        return np.asarray(persons + self._num_persons * _below(np.full(persons.shape, speeds), lanes.take(number)))
+        persons = _distinct(self._stock.num_persons, lanes.take(number))
+        speeds = self._corpus.num_speakers // self._stock.num_persons
+        return persons + self._stock.num_persons * _below(np.full(persons.shape, speeds), lanes.take(number))
 
     def _two_utterances(self, speakers: np.ndarray, lanes: _Lanes) -> tuple[np.ndarray, np.ndarray]:
         """Two different utterances of each of ``speakers``."""
@@ -150,14 +87,15 @@ class Picker:
         second = np.where(absent, self._num_speakers, 1)
         return np.stack((np.zeros_like(second), second), axis=1)
 
-    def _levels(self, lanes: _Lanes) -> np.ndarray:
+    def _rms(self, lanes: _Lanes) -> np.ndarray:
+        """[items, speakers]: 0 for speakers that a mixture does not have."""
         config, others = self._config, self._config.max_interferers
         span = config.max_interferers - config.min_interferers + 1
         used = config.min_interferers + _below(np.full((lanes.num_items, 1), span), lanes.take(1))
-        base_db = _MIN_LEVEL_DB + (_MAX_LEVEL_DB - _MIN_LEVEL_DB) * lanes.take(1)
+        first_db = _MIN_RMS_DB + (_MAX_RMS_DB - _MIN_RMS_DB) * lanes.take(1)
         sir_db = config.min_sir_db + (config.max_sir_db - config.min_sir_db) * lanes.take(others)
-        level = 10.0 ** (np.concatenate((base_db, base_db - sir_db), axis=1) / 20.0)
-        return np.where(np.arange(1 + others) <= used, level, 0.0)
+        rms = 10.0 ** (np.concatenate((first_db, first_db - sir_db), axis=1) / 20.0)
+        return np.where(np.arange(1 + others) <= used, rms, 0.0)
 
     def _snr_db(self, share: float, lanes: _Lanes, number: int) -> np.ndarray:
         config, on = self._config, lanes.take(number) < share
@@ -186,7 +124,7 @@ class _Lanes:
 
 def _below(count: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Whole numbers from 0 to ``count - 1``."""
-    return np.asarray(np.minimum((uniform * count).astype(np.int64), count - 1))
+    return np.minimum((uniform * count).astype(np.int64), count - 1)
 
 
 def _distinct(count: int, uniform: np.ndarray) -> np.ndarray:
