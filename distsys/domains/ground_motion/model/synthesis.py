@@ -37,10 +37,10 @@ def filled_with_noise(
     batch, count = level.shape[:2]
     noise = normal(batch, count, WINDOW, generator=generator, device=level.device)
     coloured = torch.fft.rfft(noise) * spectrum
-    own = 0.5 * band_frames(coloured).clamp(min=_SMALLEST).log()
+    present = 0.5 * band_frames(coloured).clamp(min=_SMALLEST).log()
     relative = shape - 0.5 * (2.0 * shape).exp().mean(dim=-1, keepdim=True).log() + level[..., None]
     bands = torch.fft.irfft(coloured[..., None, :] * band_masks().to(level.device), WINDOW)
-    waves = bands.mul_(over_time(relative - own).exp_())
+    waves = bands.mul_(over_time(relative - present).exp_())
     return to_levels(waves.sum(dim=-2), level, given)
 
 
