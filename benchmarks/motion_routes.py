@@ -18,8 +18,8 @@ import torch
 
 from distsys.domains.ground_motion import GroundMotion
 from distsys.domains.ground_motion.config import Config
-from distsys.domains.ground_motion.evaluation import ensemble
-from distsys.domains.ground_motion.model import Committee
+from distsys.domains.ground_motion.model.network import Committee
+from distsys.domains.ground_motion.score.evaluation import ensemble
 from distsys.domains.protocol import DataBundle
 from distsys.report.table import text_table
 
@@ -59,12 +59,13 @@ def train(model: Committee, bundle: DataBundle, *, rate: float, seconds: float) 
     """Train for ``seconds`` of CPU time, the learning rate falling along a cosine; gives the number of steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-2, fused=True)
     generator = torch.Generator().manual_seed(0)
-    begin, step = time.process_time(), 0
+    domain, begin, step = GroundMotion(), time.process_time(), 0
     while (share := (time.process_time() - begin) / seconds) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, share / 0.05 + 0.01) * 0.5 * (1.0 + math.cos(math.pi * share))
         batch = bundle.train.batch(range(step * BATCH, (step + 1) * BATCH), progress=min(1.0, share))
-        terms = GroundMotion().loss_terms(model, batch, generator=generator)
+        outputs = domain.forward(model, batch, generator=generator)
+        terms = domain.loss_terms(outputs, batch, config=model.config)
         (terms["fit"] + ENVELOPE_WEIGHT * terms["envelope"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -79,7 +80,7 @@ def row(name: str, way: Way, data: Mapping[str, object], *, seconds: float) -> t
     config = Config.model_validate({"data": data, "model": way.model})
     bundle = domain.build_data(config, seed=0)
     torch.manual_seed(0)
-    model = Committee(config, bundle.statistics)  # type: ignore[arg-type]
+    model = Committee(config, bundle.statistics)
     steps = train(model.train(), bundle, rate=way.learning_rate, seconds=seconds)
     with torch.no_grad():
         metrics = domain.evaluate(model.eval(), bundle.test).metrics
@@ -108,8 +109,9 @@ def main() -> None:
         found, bundle = row(name, WAYS[name], data, seconds=options.seconds)
         rows.append(found)
         print(f"{name}: done", flush=True)
-    for name, metrics in bundle.test.baselines().items():
-        rows.append([name, *(metrics.get(column, math.nan) for column in COLUMNS), "-", math.nan])
+    config = Config.model_validate({"data": data})
+    for name, baseline in GroundMotion().baselines(config, bundle, bundle.test).items():
+        rows.append([name, *(baseline.metrics.get(column, math.nan) for column in COLUMNS), "-", math.nan])
     print(text_table(["route", *COLUMNS.values(), "steps", "ms a sample"], rows, width=120))
 
 

@@ -16,10 +16,10 @@ import torch
 from benchmarks.motion_routes import WAYS, train
 from distsys.domains.ground_motion import GroundMotion
 from distsys.domains.ground_motion.config import Config, Sampler
-from distsys.domains.ground_motion.diffusion import num_evaluations
-from distsys.domains.ground_motion.evaluation import ensemble
-from distsys.domains.ground_motion.members import Member
-from distsys.domains.ground_motion.model import Committee
+from distsys.domains.ground_motion.model.member import Member
+from distsys.domains.ground_motion.model.network import Committee
+from distsys.domains.ground_motion.model.samplers import num_evaluations
+from distsys.domains.ground_motion.score.evaluation import ensemble
 from distsys.report.table import text_table
 
 TRIED: tuple[tuple[Sampler, int], ...] = (
@@ -61,7 +61,7 @@ def main() -> None:
     config = Config.model_validate({"data": data, "model": way.model})
     bundle = domain.build_data(config, seed=0)
     torch.manual_seed(0)
-    model = Committee(config, bundle.statistics)  # type: ignore[arg-type]
+    model = Committee(config, bundle.statistics)
     train(model.train(), bundle, rate=way.learning_rate, seconds=options.seconds)
     rows: list[list[object]] = []
     first: float | None = None

@@ -40,7 +40,7 @@ def covered(samples: Float[Tensor, "*batch count"], truth: Float[Tensor, "*batch
 def correlation(one: Float[Tensor, "*batch time"], other: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch"]:
     """Pearson's, over time; 0 where either is constant."""
     one, other = (item - item.mean(dim=-1, keepdim=True) for item in (one, other))
-    return torch.as_tensor((one * other).sum(dim=-1) / (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=1e-30))
+    return (one * other).sum(dim=-1) / (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=1e-30)
 
 
 def _quantile(ordered: Tensor, share: float) -> Tensor:
@@ -48,4 +48,4 @@ def _quantile(ordered: Tensor, share: float) -> Tensor:
     place = min(max(share * (count + 1) - 1.0, 0.0), count - 1.0)
     below = int(place)
     above = min(below + 1, count - 1)
-    return torch.as_tensor(torch.lerp(ordered[..., below], ordered[..., above], place - below))
+    return torch.lerp(ordered[..., below], ordered[..., above], place - below)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from distsys.domains.ground_motion.config import Config, Request
-from distsys.domains.protocol import (
-    Batch,
-    DataBundle,
-    EvalSet,
-    Evaluation,
-    Inspection,
-    MetricSpec,
-    Prediction,
-    TermSpec,
-)
+from distsys.domains.ground_motion.config import NUM_FOLDS, Config, Request
+from distsys.domains.kit import DomainInRooms
+from distsys.domains.protocol import FieldSpec, Inspection, MetricSpec, TermSpec
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
-    import torch
-    from matplotlib.figure import Figure
-    from torch import Tensor, nn
+    from distsys.domains.ground_motion.model.network import Committee  # noqa: F401 - stands in quotes below
 
 
-class GroundMotion:
-    """Domain ``ground_motion``; heavy modules are loaded when they are needed."""
+class GroundMotion(DomainInRooms[Config, "Committee"]):
+    """Domain ``ground_motion``."""
 
     name = "ground_motion"
     title = "Broadband ground motion from its part below 1 Hz: samples with the right spread"
@@ -45,48 +34,11 @@ class GroundMotion:
         TermSpec("fit", "1", -20.0),
         TermSpec("envelope", "1", 0.0),
     )
-
-    def build_data(self, config: Config, *, seed: int) -> DataBundle:
-        """Records from files, or synthetic ones, split by event."""
-        from distsys.domains.ground_motion.data import build_data
-
-        return build_data(config, seed=seed)
-
-    def build_model(self, config: Config, statistics: Mapping[str, Tensor | list[str]]) -> nn.Module:
-        """The committee; it remembers the regression of levels and the mean spectrum of every fold."""
-        from distsys.domains.ground_motion.model import Committee
-
-        return Committee(config, statistics)  # type: ignore[arg-type]
-
-    def loss_terms(self, model: Any, batch: Batch, *, generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Unweighted terms of one batch, see ``losses``."""
-        from distsys.domains.ground_motion.losses import loss_terms
-
-        return loss_terms(model, batch, generator=generator)
-
-    def evaluate(self, model: Any, data: EvalSet) -> Evaluation:
-        """Scores of ensembles by members that never saw the event."""
-        from distsys.domains.ground_motion.evaluation import evaluate
-
-        return evaluate(model, data)
-
-    def figures(self, model: Any, data: EvalSet) -> Mapping[str, Figure]:
-        """Motions, envelopes, spectra, Husid curves."""
-        from distsys.domains.ground_motion.figures import make_figures
-
-        return make_figures(model, data)
+    fields = (
+        FieldSpec("motion", "input", "g", -5.0, 5.0),
+        FieldSpec("member", "conditioning", "index", 0.0, NUM_FOLDS - 1.0),
+    )
 
     def inspect(self, config: Config, *, seed: int) -> Inspection:
         """Records by source: peaks, spectra, and the scale that a diffusion would see."""
-        from distsys.domains.ground_motion.inspection import inspect
-
-        return inspect(config, seed=seed)
-
-    def predict(self, model: Any, request: Request) -> Prediction:
-        """Motions for a given part below 1 Hz."""
-        import torch
-
-        from distsys.domains.ground_motion.answer import answer
-
-        with torch.no_grad():
-            return answer(model, request)
+        return self._room("data.inspection").inspect(config, seed=seed)

@@ -8,7 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from distsys.config import DataPath, Section
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NUM_FOLDS = 4
+"""Of the events; each has a member of the committee that learned from the other three."""
+
 Unit = Literal["g", "m/s2", "cm/s2"]
 Route = Literal["gaussian", "envelope", "complement", "broadband"]
 Scale = Literal["raw", "global_std", "record_rms", "pga"]

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from distsys.domains.ground_motion.config import Config
-from distsys.domains.ground_motion.data import build_data
-from distsys.domains.ground_motion.model import Committee
-from distsys.domains.ground_motion.operators import RATE_HZ, WINDOW
-from distsys.domains.ground_motion.records import Record
-from distsys.domains.ground_motion.synthetic import synthetic_records
+from distsys.domains.ground_motion.data.bundle import build_data
+from distsys.domains.ground_motion.data.operators import RATE_HZ, WINDOW
+from distsys.domains.ground_motion.data.records import Record
+from distsys.domains.ground_motion.data.synthetic import synthetic_records
+from distsys.domains.ground_motion.model.network import Committee
 from distsys.domains.protocol import DataBundle
 
 SMALL_DATA = {"synthetic_events": 12, "synthetic_stations": 1, "validation_samples": 19, "test_samples": 20}
@@ -44,7 +44,7 @@ def small_bundle(route: str = "gaussian") -> DataBundle:
 def small_model(route: str = "gaussian", **diffusion: object) -> Committee:
     """A model whose silent layers speak, as after some training."""
     torch.manual_seed(0)
-    model = Committee(small_config(route, diffusion=diffusion), small_bundle(route).statistics)  # type: ignore[arg-type]
+    model = Committee(small_config(route, diffusion=diffusion), small_bundle(route).statistics)
     for parameter in model.parameters():
         if not bool(parameter.detach().any()):
             nn.init.normal_(parameter, std=0.05)

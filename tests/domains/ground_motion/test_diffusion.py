@@ -9,20 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distsys.domains.ground_motion.diffusion import (
-    Preconditioned,
-    guided,
-    integrate,
-    num_evaluations,
-    sampling_grid,
-    training_levels,
-)
-from distsys.domains.ground_motion.networks import FrameNet, SignalDiT, UNet
-from distsys.domains.ground_motion.operators import NUM_BANDS, NUM_FRAMES, WINDOW, lowpass
+from distsys.domains.ground_motion.config import Sampler
+from distsys.domains.ground_motion.data.operators import NUM_BANDS, NUM_FRAMES, WINDOW, lowpass
+from distsys.domains.ground_motion.model.dit import SignalDiT
+from distsys.domains.ground_motion.model.frame_network import FrameNetwork
+from distsys.domains.ground_motion.model.losses import denoising_loss
+from distsys.domains.ground_motion.model.preconditioning import Preconditioned, training_levels
+from distsys.domains.ground_motion.model.samplers import SAMPLERS, euler, guided, heun, num_evaluations, sampling_grid
+from distsys.domains.ground_motion.model.unet import UNet
 from tests.domains.ground_motion.support import some_motions
 
 SIGMA = torch.tensor(0.002)
-SAMPLERS = ("euler", "heun", "dpmpp_2m")
 
 
 class Silent(nn.Module):
@@ -81,9 +78,9 @@ def test_preconditioning_has_unit_scale_and_the_table_s_coefficients() -> None:
 
 def test_a_network_that_says_nothing_has_a_loss_of_about_one() -> None:
     clean = 0.002 * torch.randn(4000, 1, 16, generator=torch.Generator().manual_seed(1))
-    loss, denoised = Preconditioned(Silent(), SIGMA).loss(clean, clean, generator=torch.Generator().manual_seed(0))
-    assert float(loss.mean()) == pytest.approx(1.0, rel=0.05)
-    assert denoised.shape == clean.shape
+    found = Preconditioned(Silent(), SIGMA).denoised(clean, clean, generator=torch.Generator().manual_seed(0))
+    assert float(denoising_loss(**found).mean()) == pytest.approx(1.0, rel=0.05)
+    assert found["denoised"].shape == clean.shape
 
 
 def test_raw_records_under_a_large_sigma_data_are_drowned() -> None:
@@ -95,12 +92,12 @@ def test_raw_records_under_a_large_sigma_data_are_drowned() -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_samplers_reach_the_right_spread(sampler: str) -> None:
+def test_samplers_reach_the_right_spread(sampler: Sampler) -> None:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(20_000, 1, 1, generator=generator)
     steps = {"euler": 400, "heun": 40, "dpmpp_2m": 40}[sampler]
     grid = sampling_grid(steps, SIGMA)
-    found = integrate(ideal, noise, grid, sampler=sampler, churn=0.0, generator=generator)  # type: ignore[arg-type]
+    found = SAMPLERS[sampler](ideal, noise, grid, churn=0.0, generator=generator)
     assert float(found.std()) == pytest.approx(float(SIGMA), rel=0.02)
 
 
@@ -108,8 +105,8 @@ def test_higher_order_needs_fewer_steps() -> None:
     grid = sampling_grid(40, SIGMA)
     exact = float(grid[0] * SIGMA / (SIGMA**2 + grid[0] ** 2).sqrt())
     error = {}
-    for sampler in SAMPLERS:
-        found = integrate(ideal, torch.ones(1, 1, 1), grid, sampler=sampler, churn=0.0, generator=torch.Generator())  # type: ignore[arg-type]
+    for sampler, sample in SAMPLERS.items():
+        found = sample(ideal, torch.ones(1, 1, 1), grid, churn=0.0, generator=torch.Generator())
         error[sampler] = abs(float(found) - exact)
     assert error["dpmpp_2m"] < 0.5 * error["euler"]
     assert error["heun"] < 0.5 * error["euler"]
@@ -118,14 +115,7 @@ def test_higher_order_needs_fewer_steps() -> None:
 def test_churn_adds_noise_and_keeps_the_spread() -> None:
     noise = torch.randn(20_000, 1, 1, generator=torch.Generator().manual_seed(0))
     one, other = (
-        integrate(
-            ideal,
-            noise,
-            sampling_grid(60, SIGMA),
-            sampler="heun",
-            churn=10.0,
-            generator=torch.Generator().manual_seed(seed),
-        )
+        heun(ideal, noise, sampling_grid(60, SIGMA), churn=10.0, generator=torch.Generator().manual_seed(seed))
         for seed in (1, 2)
     )
     assert not torch.equal(one, other)
@@ -136,13 +126,13 @@ def test_churn_adds_noise_and_keeps_the_spread() -> None:
         return ideal(noisy, sigma)
 
     grid = sampling_grid(9, SIGMA)
-    integrate(watched, noise[:1], grid, sampler="euler", churn=10.0, generator=torch.Generator())
+    euler(watched, noise[:1], grid, churn=10.0, generator=torch.Generator())
     assert max(largest) <= float(grid[0])
     assert float(one.std()) == pytest.approx(float(SIGMA), rel=0.05)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_evaluations_are_counted(sampler: str) -> None:
+def test_evaluations_are_counted(sampler: Sampler) -> None:
     calls = 0
 
     def counted(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -151,8 +141,8 @@ def test_evaluations_are_counted(sampler: str) -> None:
         return ideal(noisy, sigma)
 
     grid = sampling_grid(7, SIGMA)
-    integrate(counted, torch.ones(1, 1, 1), grid, sampler=sampler, churn=0.0, generator=torch.Generator())  # type: ignore[arg-type]
-    assert calls == num_evaluations(sampler, 7)  # type: ignore[arg-type]
+    SAMPLERS[sampler](counted, torch.ones(1, 1, 1), grid, churn=0.0, generator=torch.Generator())
+    assert calls == num_evaluations(sampler, 7)
 
 
 def test_guidance_reaches_what_is_wanted_and_leaves_the_rest() -> None:
@@ -160,15 +150,8 @@ def test_guidance_reaches_what_is_wanted_and_leaves_the_rest() -> None:
     wanted = lowpass(some_motions(2))[:, None]
     noise = torch.randn(2, 1, WINDOW, generator=torch.Generator().manual_seed(0))
     grid = sampling_grid(20, SIGMA)
-    free = integrate(ideal, noise, grid, sampler="euler", churn=0.0, generator=torch.Generator())
-    pulled = integrate(
-        guided(ideal, lowpass, wanted, largest=grid[0]),
-        noise,
-        grid,
-        sampler="euler",
-        churn=0.0,
-        generator=torch.Generator(),
-    )
+    free = euler(ideal, noise, grid, churn=0.0, generator=torch.Generator())
+    pulled = euler(guided(ideal, lowpass, wanted, largest=grid[0]), noise, grid, churn=0.0, generator=torch.Generator())
     midway = guided(ideal, lowpass, wanted, largest=grid[0])(noise, SIGMA)
     assert float((lowpass(midway) - wanted).norm() / lowpass(noise).norm()) < 0.01
     strayed = [float((lowpass(item) - wanted).norm() / wanted.norm()) for item in (free, pulled)]
@@ -178,7 +161,7 @@ def test_guidance_reaches_what_is_wanted_and_leaves_the_rest() -> None:
 
 NETWORKS = {
     "frames": (
-        lambda: FrameNet(NUM_BANDS, 3, width=8, blocks=2, dropout=0.0),
+        lambda: FrameNetwork(NUM_BANDS, 3, width=8, blocks=2, dropout=0.0),
         (NUM_BANDS, NUM_FRAMES),
         (3, NUM_FRAMES),
     ),

@@ -13,11 +13,11 @@ import torch
 
 from distsys.domains.ground_motion import GroundMotion
 from distsys.domains.ground_motion.config import DataConfig
-from distsys.domains.ground_motion.levels import levels_of
-from distsys.domains.ground_motion.operators import lowpass
-from distsys.domains.ground_motion.records import read_one
-from distsys.domains.ground_motion.synthetic import LEVEL_SCATTER, synthetic_records
-from distsys.domains.ground_motion.windows import prepare
+from distsys.domains.ground_motion.data.levels import levels_of
+from distsys.domains.ground_motion.data.operators import lowpass
+from distsys.domains.ground_motion.data.reading import read_one
+from distsys.domains.ground_motion.data.synthetic import LEVEL_SCATTER, synthetic_records
+from distsys.domains.ground_motion.data.windows import prepare
 from distsys.domains.protocol import Inspecting
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
@@ -178,7 +178,7 @@ def test_data_check_shows_sources_and_names_faults(tmp_path: Path, distsys: Call
 def test_data_check_of_another_domain(distsys: Call) -> None:
     code, out, _ = distsys("data", "check", "semantic_eq")
     assert code == 0
-    assert "declared ranges" in out
+    assert "tensors of a batch" in out
 
 
 def test_data_check_of_synthetic_records_finds_nothing(distsys: Call) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from distsys.domains.ground_motion.scores import correlation
 
+from distsys.config import reuse
 from distsys.domains.ground_motion import GroundMotion
-from distsys.domains.ground_motion import data as data_module
-from distsys.domains.ground_motion.config import DataConfig
-from distsys.domains.ground_motion.data import build_data
-from distsys.domains.ground_motion.evaluation import ensemble
-from distsys.domains.ground_motion.fields import flattened, shaped
-from distsys.domains.ground_motion.folds import event_numbers, split
-from distsys.domains.ground_motion.levels import LevelModel, features_of, levels_of
-from distsys.domains.ground_motion.model import NUM_FOLDS
-from distsys.domains.ground_motion.operators import NUM_BANDS, NUM_FRAMES, highpart, lowpass, rms
-from distsys.domains.ground_motion.synthesis import to_levels
-from distsys.domains.ground_motion.windows import prepare
-from distsys.domains.protocol import to_device
+from distsys.domains.ground_motion.config import NUM_FOLDS, DataConfig
+from distsys.domains.ground_motion.data import gathering
+from distsys.domains.ground_motion.data.bundle import build_data
+from distsys.domains.ground_motion.data.diffused import flattened, shaped
+from distsys.domains.ground_motion.data.folds import event_numbers, split
+from distsys.domains.ground_motion.data.levels import LevelModel, features_of, levels_of
+from distsys.domains.ground_motion.data.operators import NUM_BANDS, NUM_FRAMES, highpart, lowpass, rms
+from distsys.domains.ground_motion.data.windows import prepare
+from distsys.domains.ground_motion.model.losses import log_likelihood
+from distsys.domains.ground_motion.model.network import Committee
+from distsys.domains.ground_motion.model.synthesis import to_levels
+from distsys.domains.ground_motion.score.evaluation import ensemble
+from distsys.domains.protocol import Batch, to_device
 from distsys.errors import DataError
+from distsys.signals.ensembles import correlation
 from tests.domains.ground_motion.support import (
     ROUTES,
     small_bundle,
@@ -31,6 +36,12 @@ from tests.domains.ground_motion.support import (
 )
 
 DOMAIN = GroundMotion()
+
+
+def terms_of(model: Committee, batch: Batch, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+    """The loss terms of ``batch``."""
+    outputs = DOMAIN.forward(model, batch, generator=generator)
+    return DOMAIN.loss_terms(outputs, batch, config=model.config)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -75,7 +86,7 @@ def test_the_envelope_term_has_a_gradient(route: str) -> None:
     """It once ran through numpy: a constant for autograd."""
     model = small_model(route).train()
     batch = small_bundle(route).train.batch(range(8), progress=0.0)
-    DOMAIN.loss_terms(model, batch, generator=torch.Generator().manual_seed(0))["envelope"].backward()
+    terms_of(model, batch, torch.Generator().manual_seed(0))["envelope"].backward()
     reached = [float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None]
     assert sum(value > 0.0 for value in reached) > 0.5 * len(reached)
 
@@ -83,14 +94,15 @@ def test_the_envelope_term_has_a_gradient(route: str) -> None:
 @pytest.mark.parametrize("gain", [1e-3, 1e3])
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_unit_of_the_data_changes_nothing(route: str, gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = data_module.gather_motions
+    original = gathering.gather_motions
 
     def scaled(data: DataConfig, *, seed: int):  # type: ignore[no-untyped-def]
         motions, left_out = original(data, seed=seed)
-        return [data_module.replace(motion, samples=gain * motion.samples) for motion in motions], left_out
+        return [replace(motion, samples=gain * motion.samples) for motion in motions], left_out
 
     usual = small_bundle(route)
-    monkeypatch.setattr(data_module, "gather_motions", scaled)
+    reuse.forget()
+    monkeypatch.setattr(gathering, "gather_motions", scaled)
     other = build_data(small_config(route), seed=0)
     found = []
     for bundle in (usual, other):
@@ -121,11 +133,11 @@ def test_the_part_below_1_hz_is_scaled_with_the_whole(scale: str, monkeypatch: p
 
     def spy(clean: torch.Tensor, given: torch.Tensor, *, generator: torch.Generator):  # type: ignore[no-untyped-def]
         seen.append((clean, given))
-        return clean.square().mean(dim=(-1, -2)), clean
+        return {}
 
-    monkeypatch.setattr(member.denoiser, "loss", spy)
+    monkeypatch.setattr(member.denoiser, "denoised", spy)
     motion = some_motions()
-    member.terms(motion, generator=torch.Generator())
+    member.outputs(motion, generator=torch.Generator())
     clean, given = seen[0]
     assert torch.allclose(rms(given[:, 0]) / rms(clean[:, 0]), rms(lowpass(motion)) / rms(motion), rtol=1e-3)
 
@@ -156,7 +168,7 @@ def test_flattened_motions_come_back() -> None:
 
 def test_components_of_an_event_are_never_split() -> None:
     motions = [prepare(some_record(), DataConfig()) for _ in range(2)]
-    other = data_module.replace(motions[1], record=data_module.replace(motions[1].record, event="another name"))
+    other = replace(motions[1], record=replace(motions[1].record, event="another name"))
     assert len(set(event_numbers([motions[0], other]))) == 1
     events = np.repeat(np.arange(20), 3)
     for fold in split(events, validation_share=0.2, seed=0):
@@ -169,7 +181,7 @@ def test_components_of_an_event_are_never_split() -> None:
 
 def test_too_few_events_are_refused() -> None:
     with pytest.raises(DataError, match="16 are named"):
-        data_module.require_events(np.arange(11), declared=16)
+        gathering.require_events(np.arange(11), declared=16)
 
 
 def test_levels_are_foretold_with_an_honest_spread() -> None:
@@ -204,12 +216,13 @@ def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
     torch.manual_seed(0)
     network = small_model().member(0).network
     with torch.no_grad():
-        network.memory.copy_(torch.linspace(-0.5, 1.5, NUM_BANDS))
+        network.raw_memory.copy_(torch.linspace(-0.5, 1.5, NUM_BANDS))
         network.coupling.copy_(torch.randn(NUM_BANDS, NUM_BANDS))
         mean, spread = torch.randn(1, NUM_BANDS, NUM_FRAMES), 0.5 + torch.rand(1, NUM_BANDS, NUM_FRAMES)
         target = torch.randn(1, NUM_BANDS, NUM_FRAMES)
-        found = network.log_likelihood(target, mean, spread)
-        kept, factor = network.kept().double(), network.correlation_factor().double()
+        process = {"memory": network.memory(), "correlation_factor": network.correlation_factor()}
+        found = log_likelihood(target, mean=mean, spread=spread, **process)
+        kept, factor = (value.double() for value in process.values())
         news = [(1.0 - kept.square()).sqrt().diag() @ factor for _ in range(NUM_FRAMES)]
         news[0] = factor
         rows = [torch.zeros(NUM_BANDS, NUM_FRAMES * NUM_BANDS, dtype=torch.float64) for _ in range(NUM_FRAMES)]
@@ -239,7 +252,7 @@ def test_every_worker_sees_every_member(workers: int) -> None:
 def test_members_without_windows_have_gradients_too(route: str) -> None:
     model = small_model(route).train()
     batch = small_bundle(route).train.batch([0, 1], progress=0.0)
-    terms = DOMAIN.loss_terms(model, batch, generator=torch.Generator().manual_seed(0))
+    terms = terms_of(model, batch, torch.Generator().manual_seed(0))
     (terms["fit"] + terms["envelope"]).backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
 
@@ -251,15 +264,15 @@ def test_routes_train_and_draw_on_a_gpu(route: str) -> None:
     device = torch.device("cuda")
     model = small_model(route).to(device).train()
     batch = to_device(small_bundle(route).train.batch(range(8), progress=0.0), device)
-    DOMAIN.loss_terms(model, batch, generator=torch.Generator(device).manual_seed(0))["fit"].backward()
+    terms_of(model, batch, torch.Generator(device).manual_seed(0))["fit"].backward()
     with torch.no_grad():
-        found = DOMAIN.evaluate(model.eval(), small_bundle(route).test.to(device)).metrics
-        assert DOMAIN.figures(model, small_bundle(route).test.to(device))
-    assert found["envelope_correlation"] > 0.99
+        found = DOMAIN.evaluate(model.eval(), small_bundle(route).test.to(device))
+        assert DOMAIN.figures(model, small_bundle(route).test.to(device), found)
+    assert found.metrics["envelope_correlation"] > 0.99
 
 
 def test_leaving_an_event_out_by_the_smoother_is_leaving_it_out() -> None:
-    from distsys.domains.ground_motion.levels import _left_out, _ridge
+    from distsys.domains.ground_motion.data.levels import _left_out, _ridge
 
     random = np.random.default_rng(0)
     z = np.column_stack([np.ones(40), random.standard_normal((40, 5))])
@@ -287,7 +300,7 @@ def test_copies_of_training_records_are_found() -> None:
         def sample(self, given, metadata, count, *, generator):  # type: ignore[no-untyped-def]
             return (given + highpart(torch.roll(known[0], 100)))[:, None].expand(-1, count, -1)
 
-    one = data_module.replace(bundle.test, batches=[batch])
+    one = replace(bundle.test, batches=[batch])
     with torch.no_grad():
         honest = DOMAIN.evaluate(small_model(), one).metrics["training_copy"]
     assert DOMAIN.evaluate(Copier(), one).metrics["training_copy"] > 0.9 > 0.6 > honest

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from distsys.domains.ground_motion.intensity import durations, fourier_amplitude, measures, response
-from distsys.domains.ground_motion.operators import (
+from distsys.domains.ground_motion.data.operators import (
     NUM_FRAMES,
     WINDOW,
     band_frames,
@@ -24,7 +23,8 @@ from distsys.domains.ground_motion.operators import (
     over_time,
     rms,
 )
-from distsys.domains.ground_motion.records import G_IN
+from distsys.domains.ground_motion.data.records import G_IN
+from distsys.domains.ground_motion.score.intensity import durations, fourier_amplitude, measures, response
 from tests.domains.ground_motion.support import sine, some_motions
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from distsys.domains.faults import Faults
 from distsys.domains.ground_motion.config import Config, DataConfig
-from distsys.domains.ground_motion.data import gather_motions
-from distsys.domains.ground_motion.operators import RATE_HZ, WINDOW
-from distsys.domains.ground_motion.records import at2_text, read_one, read_records
-from distsys.domains.ground_motion.windows import prepare
+from distsys.domains.ground_motion.data.at2 import at2_text
+from distsys.domains.ground_motion.data.gathering import gather_motions
+from distsys.domains.ground_motion.data.operators import RATE_HZ, WINDOW
+from distsys.domains.ground_motion.data.reading import read_one, read_records
+from distsys.domains.ground_motion.data.windows import prepare
 from distsys.errors import DataError
 from tests.domains.ground_motion.support import some_record, write_at2, write_npz
 

@@ -1,0 +1,99 @@
+"""Acceleration records in PEER's text format (.at2), read and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from distsys.domains.ground_motion.config import Unit
+from distsys.domains.ground_motion.data.records import G_IN, Metadata, Record, vertical_of
+from distsys.errors import DataError
+
+_NEW_HEADER = re.compile(r"NPTS\s*=\s*(\d+)\s*,?\s*DT\s*=\s*([\d.Ee+-]+)", re.IGNORECASE)
+_OLD_HEADER = re.compile(r"^\s*(\d+)\s+([\d.Ee+-]+)\s+NPTS\s*,?\s*DT", re.IGNORECASE)
+_HEADER_LINES = 4
+_COLUMNS = 5
+
+
+def read_at2(path: Path, unit: Unit) -> Iterator[Record]:
+    """PEER's format: three lines of text, one with NPTS and DT, then values."""
+    lines = _text(path).splitlines()
+    if len(lines) <= _HEADER_LINES:
+        raise DataError(f"{path}: {len(lines)} lines", expected="four lines of header, then accelerations")
+    header = lines[_HEADER_LINES - 1]
+    match = _NEW_HEADER.search(header) or _OLD_HEADER.search(header)
+    if match is None:
+        raise DataError(
+            f"{path}, line {_HEADER_LINES}: '{header.strip()[:60]}'",
+            expected="'NPTS= 4000, DT= .0050 SEC' or '4000 .0050 NPTS, DT'",
+        )
+    number, dt_s = int(match[1]), _numbers(path, match[2])[0]
+    values = _numbers(path, " ".join(lines[_HEADER_LINES:]))
+    if len(values) != number:
+        raise DataError(f"{path}: {len(values)} values", expected=f"{number}, as NPTS says")
+    event, station, component = _place(lines[1])
+    yield Record(
+        values / G_IN[_stated_unit(path, lines[_HEADER_LINES - 2]) or unit],
+        float(dt_s),
+        event or str(path),
+        station or path.stem,
+        str(path),
+        metadata=Metadata(vertical=vertical_of(component)),
+    )
+
+
+def at2_text(samples: np.ndarray, *, dt_s: float, title: str, place: str) -> str:
+    """A record in g in PEER's format, as :func:`read_at2` reads it.
+
+    Args:
+        place: second line: event, date, station and component, with commas between them.
+    """
+    rows = [samples[start : start + _COLUMNS] for start in range(0, len(samples), _COLUMNS)]
+    header = [title, place, "ACCELERATION TIME SERIES IN UNITS OF G"]
+    header.append(f"NPTS= {len(samples)}, DT= {dt_s:.5f} SEC")
+    return "\n".join([*header, *("".join(f"{value:15.7E}" for value in row) for row in rows)]) + "\n"
+
+
+def _place(line: str) -> tuple[str, str, str]:
+    """Event, station and component: the first, the middle and the last of what stands between commas."""
+    fields = [part.strip() for part in line.split(",")]
+    middle = fields[1:-1]
+    if len(middle) > 1 and re.search(r"\d", middle[0]):  # a date
+        middle = middle[1:]
+    return fields[0], ", ".join(middle), fields[-1] if len(fields) > 1 else ""
+
+
+def _stated_unit(path: Path, line: str) -> Unit | None:
+    """That of the third line, if it states one."""
+    stated = re.search(r"UNITS OF\s+(\S+)", line, re.IGNORECASE)
+    if stated is None:
+        return None
+    plain = re.sub(r"SEC|\*|\^", lambda found: "S" if found[0] == "SEC" else "", stated[1].upper().strip(".,;()"))
+    known: Mapping[str, Unit] = {
+        "G": "g",
+        "CM/S2": "cm/s2",
+        "CM/S/S": "cm/s2",
+        "GAL": "cm/s2",
+        "M/S2": "m/s2",
+        "M/S/S": "m/s2",
+    }
+    if plain not in known:
+        raise DataError(f"{path}, line {_HEADER_LINES - 1}: unit '{stated[1]}'", expected=f"one of {', '.join(known)}")
+    return known[plain]
+
+
+def _numbers(path: Path, text: str) -> np.ndarray:
+    try:
+        return np.array([float(item) for item in text.split()])
+    except ValueError as error:
+        raise DataError(f"{path}: {error}", expected="numbers after the header") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="latin-1")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
