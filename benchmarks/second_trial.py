@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.same_numbers import ROOT, SETTINGS
 from distsys.report.table import text_table
 
-_PROBE = '''
+_PROBE = """
 import json, random, sys, tempfile, time
 from pathlib import Path
 from distsys.config.validate import with_values
@@ -49,7 +49,7 @@ for trial in range(4):
         Run(FitContext(RunSpec(config, "search"), experiment.domain, Path(folder), workers, None))
         times.append(time.perf_counter() - started)
 print(json.dumps([times[0], sorted(times[1:])[1], experiment.config.search.trials]))
-'''
+"""
 
 
 def start_times_s(tree: Path, domain: str, overrides: Sequence[str]) -> tuple[float, float, int]:

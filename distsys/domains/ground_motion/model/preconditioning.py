@@ -23,19 +23,18 @@ _EVEN_SHARE = 0.1
 
 
 class Scalings(NamedTuple):
-    """Table 1, [batch] each; ``per_c_in`` is 1 / c_in, by which a division rounds once where c_in would twice."""
+    """Table 1, [batch] each."""
 
     c_skip: Tensor
     c_out: Tensor
-    per_c_in: Tensor
+    c_in: Tensor
     c_noise: Tensor
 
 
 def scalings(sigma: Float[Tensor, " batch"], sigma_data: Float[Tensor, ""]) -> Scalings:
     """What makes input, output and target of the network of unit variance at noise level ``sigma``."""
-    per_c_in = (sigma.square() + sigma_data.square()).sqrt()
-    c_skip = (sigma_data / per_c_in).square()
-    return Scalings(c_skip, sigma * sigma_data / per_c_in, per_c_in, sigma.log() / 4.0)
+    c_in = (sigma.square() + sigma_data.square()).rsqrt()
+    return Scalings((sigma_data * c_in).square(), sigma * sigma_data * c_in, c_in, sigma.log() / 4.0)
 
 
 def loss_weight(sigma: Float[Tensor, " batch"], sigma_data: Float[Tensor, ""]) -> Float[Tensor, " batch"]:
@@ -61,8 +60,8 @@ class Preconditioned(nn.Module):
         self, noisy: Float[Tensor, "batch channels time"], sigma: Float[Tensor, " batch"], conditioning: Tensor
     ) -> Float[Tensor, "batch channels time"]:
         """What ``noisy`` is expected to be without noise (eq. 7)."""
-        c_skip, c_out, per_c_in, c_noise = scalings(sigma, self.sigma_data)
-        found = self.network(noisy / per_c_in[:, None, None], c_noise, conditioning)
+        c_skip, c_out, c_in, c_noise = scalings(sigma, self.sigma_data)
+        found = self.network(c_in[:, None, None] * noisy, c_noise, conditioning)
         return c_skip[:, None, None] * noisy + c_out[:, None, None] * found
 
     def denoised(
