@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from distsys.config import Section
-from distsys.domains.protocol import AnyDomain
+from distsys.domains.protocol import AnyDomain, Domain
 from distsys.errors import ConfigError, did_you_mean
 
 GROUP = "distsys.domains"
@@ -74,7 +74,10 @@ def _loaded(entry: EntryPoint) -> AnyDomain:
 def _check(domain: AnyDomain, entry: EntryPoint) -> None:
     """What a third party gets wrong first, told before anything runs."""
     problem = ""
-    if not (isinstance(domain.config, type) and issubclass(domain.config, Section)):
+    members = sorted({*Domain.__annotations__, *(name for name in vars(Domain) if not name.startswith("_"))})
+    if missing := [name for name in members if not hasattr(domain, name)]:
+        problem = f"it has no {', '.join(missing)}"
+    elif not (isinstance(domain.config, type) and issubclass(domain.config, Section)):
         problem = "its config is not a distsys.config.Section"
     elif set(domain.config.model_fields) != {"data", "model"}:
         problem = f"its config has fields {sorted(domain.config.model_fields)}, not exactly 'data' and 'model'"
