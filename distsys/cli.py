@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distsys import __version__
+from distsys.commands.domains import check_domain, domains, new_domain
+from distsys.commands.output import show as _show
 from distsys.errors import DistsysError, UsageError
 from distsys.options import (
     Parser,
+    check_domain_options,
     check_option,
     data_options,
     experiment_options,
     export_options,
     local_option,
+    new_domain_options,
     place_argument,
     predict_options,
     read_request,
@@ -76,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
     _add(commands, "export", _export, "a trained model as a program that needs no distsys", export_options)
     _add(commands, "ui", _ui, "open the MLflow UI on the right store, on loopback", ui_options)
-    _add(commands, "domains", _domains, "the domains that are installed")
+    _add(commands, "domains", domains, "the domains that are installed")
+    _add(commands, "new-domain", new_domain, "a package with a domain of one's own to start from", new_domain_options)
+    _add(commands, "check-domain", check_domain, "try every promise that a domain makes", check_domain_options)
     _add(
         commands,
         "config",
@@ -266,19 +272,6 @@ def _ui(options: argparse.Namespace) -> int:
     return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment(root)})
 
 
-def _domains(options: argparse.Namespace) -> int:
-    from distsys.domains.registry import domain_names, get_domain
-
-    found = [get_domain(name) for name in domain_names()]
-    plain = [{"name": item.name, "selection": item.selection.name, "title": item.title} for item in found]
-    lines = [
-        f"{item.name:<20}  {item.title}\n{'':<20}  chosen by {item.selection.name} ({item.selection.direction})"
-        for item in found
-    ]
-    _show(options, plain, "\n".join(lines))
-    return 0
-
-
 def _config(options: argparse.Namespace) -> int:
     from distsys.config.validate import provenance
     from distsys.pipeline.experiment import preflight
@@ -324,10 +317,6 @@ def _plain(found: Assessment) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(found)
-
-
-def _show(options: Any, plain: Any, text: str) -> None:
-    print(json.dumps(plain, indent=1, default=str) if options.json else text)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,14 @@ class Parser(argparse.ArgumentParser):
 
 def experiment_options(parser: Any) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path of a YAML file, or the name of a shipped one")
+    _config_values(parser)
+    parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
+    out_option(parser)
+    parser.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def _config_values(parser: Any) -> None:
     parser.add_argument("--preset", metavar="NAME", help="one of the config's presets: demo, laptop, gpu")
     parser.add_argument(
         "--set",
@@ -27,10 +35,6 @@ def experiment_options(parser: Any) -> None:
         dest="overrides",
         help="replace one value; may be repeated",
     )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
-    parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
-    out_option(parser)
-    parser.add_argument("--quiet", action="store_true", help="print results only")
 
 
 def out_option(parser: Any) -> None:
@@ -62,6 +66,19 @@ def check_option(parser: Any) -> None:
 def place_argument(parser: Any) -> None:
     parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
     out_option(parser)
+
+
+def new_domain_options(parser: Any) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the domain and of its package: small letters, digits and _")
+    parser.add_argument(
+        "--to", type=Path, default=Path(), metavar="DIR", help="where its folder is made (default: here)"
+    )
+
+
+def check_domain_options(parser: Any) -> None:
+    parser.add_argument("name", metavar="NAME", help="a domain that 'distsys domains' lists")
+    parser.add_argument("--config", default="", metavar="FILE", help="path of a YAML file (default: the domain's own)")
+    _config_values(parser)
 
 
 def export_options(parser: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +15,7 @@ os.environ.pop("RAY_ADDRESS", None)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 from distsys.config import reuse  # noqa: E402 - after the environment is set
-from distsys.domains import registry  # noqa: E402 - after the environment is set
-from tests.outside import install  # noqa: E402 - after the environment is set
+from tests.outside import importable, install  # noqa: E402 - after the environment is set
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +30,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the domain ``sine``, its config and its search space, importable here and in workers."""
     folder = tmp_path_factory.mktemp("outside")
     install(folder)
-    sys.path.insert(0, str(folder))
-    registry._entries.cache_clear()
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])
-    yield folder
-    sys.path.remove(str(folder))
-    os.environ.pop("PYTHONPATH")
-    if before:
-        os.environ["PYTHONPATH"] = before
+    with importable(folder):
+        yield folder
 
 
 @pytest.fixture

@@ -1,8 +1,16 @@
-"""A domain that lives outside the project: written to a folder, registered by entry point, found by it."""
+"""Domains that live outside the project: put into a folder as pip would, registered by entry point, found by it."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from distsys.domains import registry
 
 CODE = '''
 """A sine, fitted by a small network: the smallest domain that uses every part of the seam."""
@@ -139,9 +147,58 @@ def install(folder: Path) -> None:
     """Write the package and its entry point below ``folder``, as pip would."""
     (folder / "sine_domain").mkdir()
     (folder / "sine_domain" / "__init__.py").write_text(CODE)
-    info = folder / "sine_domain-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sine-domain\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[distsys.domains]\nsine = sine_domain:Sine\n")
+    register(folder, "sine-domain", {"sine": "sine_domain:Sine"})
     (folder / "sine.yaml").write_text(CONFIG)
     (folder / "space.yaml").write_text(SPACE)
+
+
+def install_package(source: Path, folder: Path) -> None:
+    """What pip does with a package that ``new-domain`` wrote: copied as its wheel would hold it, and registered."""
+    project = tomllib.loads((source / "pyproject.toml").read_text())
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    register(folder, project["project"]["name"], project["project"]["entry-points"][registry.GROUP])
+
+
+def register(folder: Path, project: str, domains: dict[str, str]) -> None:
+    """Write the entry points that pip would."""
+    info = folder / f"{project.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\n")
+    lines = [f"{name} = {place}" for name, place in domains.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{registry.GROUP}]", *lines, ""]))
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """What is installed in ``folder`` can be imported, here and in processes that are started."""
+    sys.path.insert(0, str(folder))
+    _set_python_path([str(folder), *_python_path()])
+    registry._entries.cache_clear()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        _set_python_path([place for place in _python_path() if place != str(folder)])
+        registry._entries.cache_clear()
+
+
+def _python_path() -> list[str]:
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+
+
+def _set_python_path(places: list[str]) -> None:
+    if places:
+        os.environ["PYTHONPATH"] = os.pathsep.join(places)
+    else:
+        os.environ.pop("PYTHONPATH", None)
+
+
+def _pip(arguments: list[str]) -> None:
+    """``pip install -e FOLDER`` of the guide: into the folder that the test made for it."""
+    assert arguments[:2] == ["install", "-e"], arguments
+    install_package(Path(arguments[2]), Path(os.environ["DISTSYS_TEST_SITE"]))
+
+
+if __name__ == "__main__":
+    _pip(sys.argv[1:])

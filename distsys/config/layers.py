@@ -105,8 +105,12 @@ def get_path(config: BaseModel, path: str) -> Any:
     return node
 
 
-def find_config(name: str, *, folder: str = "configs") -> Path:
+def find_config(name: str, *, folder: str = "configs", homes: Sequence[Path] = ()) -> Path:
     """A config by path, or a shipped one by its bare name.
+
+    Args:
+        folder: its kind's, here and where configs are shipped.
+        homes: other packages that may ship it, in a folder of that name.
 
     Raises:
         ConfigError: neither exists.
@@ -115,7 +119,7 @@ def find_config(name: str, *, folder: str = "configs") -> Path:
     if given.suffix in {".yaml", ".yml"} or given.is_file():
         return given.absolute()
     package = Path(__file__).resolve().parents[1]
-    places = [Path.cwd() / folder, package.parent / folder, package / "shipped" / folder]
+    places = [home / folder for home in (Path.cwd(), package.parent, package / "shipped", *homes)]
     for place in places:
         if (place / f"{name}.yaml").is_file():
             return place / f"{name}.yaml"

@@ -14,7 +14,7 @@ from distsys.config.schema import CoreConfig
 from distsys.config.space import SearchSpace, read_space
 from distsys.config.validate import config_type, dump, fingerprint, validate_layers, with_values
 from distsys.domains.protocol import AnyDomain
-from distsys.domains.registry import get_domain
+from distsys.domains.registry import domain_homes, get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
 from distsys.files import lock
 from distsys.health.verdict import Verdict
@@ -78,7 +78,7 @@ def load_experiment(
     Raises:
         ConfigError: with every problem of the config, or of the search space.
     """
-    path = find_config(name)
+    path = find_config(name, homes=domain_homes())
     layers = read_layers(path, preset=preset, overrides=overrides)
     if not isinstance(layers.values.get("domain"), str):
         raise ConfigError(f"{path}: 'domain' is missing", expected="the name of a domain, see 'distsys domains'")
@@ -86,7 +86,7 @@ def load_experiment(
     config = validate_layers(layers, config_type(domain.config), also=_weight_problems(layers, domain))
     searched = SearchSpace({}, frozenset())
     if searches:
-        space_path = space or find_config(domain.name, folder="search_spaces")
+        space_path = space or find_config(domain.name, folder="search_spaces", homes=domain_homes())
         searched = read_space(space_path, config)
         _require_carried_over(space_path, searched, config)
     return Experiment(domain, config, searched, layers, preset, root.absolute())

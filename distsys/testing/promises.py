@@ -66,7 +66,9 @@ def terms_are_as_declared(subject: Subject) -> None:
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """The sum of all terms has a finite gradient, not all zero, for each parameter."""
     model = subject.build_model()
-    torch.stack([value.float() for value in subject.terms(model, subject.batch(_MANY)).values()]).sum().backward()
+    total = torch.stack([value.float() for value in subject.terms(model, subject.batch(_MANY)).values()]).sum()
+    require(total.requires_grad, "no term's gradient reaches any parameter")
+    total.backward()
     for name, parameter in model.named_parameters():
         require(parameter.grad is not None, f"no term's gradient reaches the parameter '{name}'")
         assert parameter.grad is not None

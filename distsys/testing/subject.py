@@ -14,7 +14,7 @@ from distsys.config.layers import find_config, read_layers
 from distsys.config.schema import CoreConfig
 from distsys.config.validate import config_type, validate_layers
 from distsys.domains.protocol import AnyDomain, Batch, DataBundle
-from distsys.domains.registry import get_domain
+from distsys.domains.registry import domain_homes, get_domain
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Subject:
 
     @property
     def config_path(self) -> Path:
-        return find_config(self.config_name or self.name)
+        return find_config(self.config_name or self.name, homes=domain_homes())
 
     @cached_property
     def bundle(self) -> DataBundle:

@@ -1,0 +1,1 @@
+"""Commands of the command line that need no experiment, and how all of them print."""

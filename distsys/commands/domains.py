@@ -1,0 +1,62 @@
+"""Commands about domains: those that are there, a new one, and whether one keeps its promises."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from distsys.commands.output import show, wrapped
+
+if TYPE_CHECKING:
+    from distsys.testing.check import Finding
+
+
+def domains(options: argparse.Namespace) -> int:
+    """``distsys domains``."""
+    from distsys.domains.registry import domain_names, get_domain
+
+    found = [get_domain(name) for name in domain_names()]
+    plain = [{"name": item.name, "selection": item.selection.name, "title": item.title} for item in found]
+    lines = [
+        f"{item.name:<20}  {item.title}\n{'':<20}  chosen by {item.selection.name} ({item.selection.direction})"
+        for item in found
+    ]
+    show(options, plain, "\n".join(lines))
+    return 0
+
+
+def new_domain(options: argparse.Namespace) -> int:
+    """``distsys new-domain``."""
+    from distsys.scaffold import write_domain
+
+    name, parent = options.name, options.to
+    files = write_domain(name, parent)
+    folder = parent / name
+    plain = {"domain": name, "folder": str(folder), "files": [str(parent / path) for path in files]}
+    lines = [f"wrote {len(files)} files to {folder}", *(f"  {path}" for path in files)]
+    place = folder if folder.is_absolute() else f"./{folder}"  # pip takes a bare name for that of a package
+    steps = [f"pip install -e {place}", f"distsys check-domain {name}", f"distsys run {name} --preset demo"]
+    show(options, plain, "\n".join([*lines, "then:", *(f"  {step}" for step in steps)]))
+    return 0
+
+
+def check_domain(options: argparse.Namespace) -> int:
+    """``distsys check-domain``: 1 where a promise is broken."""
+    from distsys.testing.check import check
+    from distsys.testing.subject import Subject
+
+    findings = []
+    for finding in check(Subject(options.name, options.config, options.preset, tuple(options.overrides))):
+        findings.append(finding)
+        if not options.json:
+            print(_line(finding), flush=True)
+    kept = [item.kept for item in findings]
+    rows = [{"promise": item.promise, "kept": item.kept, "why": item.why} for item in findings]
+    plain = {"domain": options.name, "kept": all(kept), "promises": rows}
+    show(options, plain, f"{sum(kept)} of {len(kept)} promises kept")
+    return 0 if all(kept) else 1
+
+
+def _line(finding: Finding) -> str:
+    title = finding.promise.replace("_", " ")
+    return f"kept    {title}" if finding.kept else wrapped(f"BROKEN  {title}: {finding.why}", indent=" " * 8)
