@@ -55,11 +55,11 @@ class Bar:
             self._stream.flush()
 
 
-def wrapped(text: str, *, width: int = WIDTH) -> list[str]:
-    """``text`` in lines that fit a terminal; what follows the first of each is indented by four."""
+def wrapped(text: str, *, width: int = WIDTH, indent: str = "    ") -> list[str]:
+    """``text`` in lines that fit a terminal; what a line runs over into begins with ``indent``."""
     lines: list[str] = []
     for line in text.splitlines():
-        parts = textwrap.wrap(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        parts = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
         lines += parts or [""]
     return lines
 

@@ -56,11 +56,23 @@ def training_options(parser: Any) -> None:
 
 
 def local_option(parser: Any) -> None:
-    parser.add_argument("--local", action="store_true", help="in this process, without Ray and MLflow")
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="in this process, without Ray and MLflow: needs torch, numpy, scipy, pydantic and pyyaml, a search optuna "
+        "and a report matplotlib",
+    )
 
 
-def check_option(parser: Any) -> None:
+def config_options(parser: Any) -> None:
     parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
+    parser.add_argument(
+        "--schema",
+        nargs="?",
+        const="config",
+        choices=["config", "space"],
+        help="print the JSON Schema of the config, or of its search space, for editors",
+    )
 
 
 def place_argument(parser: Any) -> None:

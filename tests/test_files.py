@@ -1,68 +1,107 @@
-"""Every shipped config, search space and README command is a test input."""
+"""Files survive crashes whole, on every system: nothing that one of them lacks is needed."""
 
 from __future__ import annotations
 
-import re
-import shlex
+import json
+import multiprocessing
+import os
+import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from distsys.cli import _parser
-from distsys.pipeline.experiment import load_experiment, preflight
-
-ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+from distsys import files
 
 
-def presets(path: Path) -> list[str]:
-    return list(yaml.safe_load(path.read_text())["presets"])
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"x": 1})
+    assert json.loads(path.read_text()) == {"x": 1}
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(path, {"x": 2})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
 
 
-@pytest.mark.parametrize(
-    ("path", "preset"),
-    [(path, preset) for path in CONFIGS for preset in presets(path)],
-    ids=lambda item: str(item)[-24:],
-)
-def test_every_preset_of_every_config_fits_its_schema_and_search_space(path: Path, preset: str, tmp_path: Path) -> None:
-    experiment = load_experiment(str(path), root=tmp_path, preset=preset)
-    assert experiment.space.dimensions
-    assert experiment.space.priors()
+def test_a_torn_tail_is_cut_and_its_length_told(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    assert files.cut_torn_tail(path) == 0
+    path.write_bytes(b"one\ntwo\nthr")
+    assert files.cut_torn_tail(path) == 3
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert files.cut_torn_tail(path) == 0
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_has_the_three_presets_and_passes_its_preflight(path: Path, tmp_path: Path) -> None:
-    assert {"demo", "laptop", "gpu"} <= set(presets(path))
-    preflight(load_experiment(str(path), root=tmp_path, preset="demo"))
-    assert list(tmp_path.iterdir()) == []
+def test_what_cannot_be_appended_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    files.append(path, b"one\n")
+    real_write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:2]))
+        with pytest.raises(OSError, match="only 2 of 4"):
+            files.append(path, b"two\n")
+    assert path.read_bytes() == b"one\n"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_the_final_phase_is_stronger_than_the_search(path: Path, tmp_path: Path) -> None:
-    config = load_experiment(str(path), root=tmp_path).config
-    search = config.search.weights
-    final = {name: item.resolved(search[name]) for name, item in config.final.weights.items()}
-    assert any(final[name].at(1.0) > search[name].at(1.0) for name in search)
+def _try(path: Path) -> bool:
+    with files.lock(path) as is_held:
+        return is_held
 
 
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    found = re.findall(r"(?:^|-- +)(distsys .*?)(?:#.*)?$", text, flags=re.MULTILINE)
-    return [line.strip() for line in found]
+def test_a_lock_is_one_process_alone_and_let_go_at_the_end(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        with files.lock(tmp_path / ".lock") as is_held:
+            assert is_held
+            assert not pool.apply(_try, (tmp_path / ".lock",))
+        assert pool.apply(_try, (tmp_path / ".lock",))
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(readme_commands()) >= 4
+@pytest.mark.parametrize("missing", ["sched_getaffinity", "O_DIRECTORY"])
+def test_a_system_without_linux_calls_is_served(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, missing)
+    assert files.num_cpus() >= 1
+    files.write_text(tmp_path / "a", "x")
+    with files.lock(tmp_path / ".lock") as is_held:
+        assert is_held
 
 
-@pytest.mark.parametrize("line", readme_commands())
-def test_every_readme_command_is_one_that_the_parser_takes(line: str) -> None:
-    options = _parser().parse_args(shlex.split(line)[1:])
-    assert callable(options.run)
+def test_a_system_that_opens_no_folders_and_has_no_fcntl_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = os.open
+
+    def no_folders(path: os.PathLike[str] | str, *arguments: int) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *arguments)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(os, "open", no_folders)
+    files.write_text(tmp_path / "a", "x")
+    assert (tmp_path / "a").read_text() == "x"
 
 
-def test_nothing_of_the_project_is_too_long_to_read() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in ROOT.glob("distsys/**/*.py")}
-    assert {path: length for path, length in lengths.items() if length > 400} == {}
+def test_macos_is_asked_for_a_full_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: asked.append(command))
+    files.write_text(tmp_path / "a", "x")
+    assert asked == [51]
+
+
+def test_no_module_calls_what_linux_alone_has() -> None:
+    """But for ``files``, where each such call has a fallback."""
+    alone = ("sched_getaffinity", "import fcntl", "/proc/", "/dev/shm", "posix_fallocate", "os.sendfile", "pidfd")
+    package = Path(files.__file__).parent
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        found = [word for word in alone if word in text]
+        assert not found or path.name == "files.py", f"{path}: {found}"

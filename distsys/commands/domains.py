@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from distsys.commands.output import show, wrapped
+from distsys.commands.output import show
+from distsys.console import wrapped
 
 if TYPE_CHECKING:
     from distsys.testing.check import Finding
@@ -59,4 +60,8 @@ def check_domain(options: argparse.Namespace) -> int:
 
 def _line(finding: Finding) -> str:
     title = finding.promise.replace("_", " ")
-    return f"kept    {title}" if finding.kept else wrapped(f"BROKEN  {title}: {finding.why}", indent=" " * 8)
+    if finding.kept:
+        return f"kept    {title}"
+    first, *rest = finding.why.splitlines()
+    lines = [f"BROKEN  {title}: {first}", *(f"        {line}" for line in rest)]
+    return "\n".join(wrapped("\n".join(lines), indent=" " * 8))

@@ -1,0 +1,95 @@
+"""Commands that search and train."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distsys.commands.output import show
+from distsys.errors import UsageError
+
+if TYPE_CHECKING:
+    from distsys.pipeline.experiment import Experiment
+    from distsys.pipeline.means import Means
+    from distsys.pipeline.run import RunResult
+
+
+def load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
+    from distsys.pipeline.experiment import load_experiment
+
+    _require_lasting(options.out)
+    overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
+    return load_experiment(
+        options.config,
+        root=options.out,
+        preset=options.preset,
+        overrides=overrides,
+        space=options.space,
+        searches=searches,
+    )
+
+
+def _require_lasting(out: Path) -> None:
+    """Ray unpacks a job's working directory into a cache that it may delete."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not out.is_absolute():
+        raise UsageError(
+            f"--out {out} inside a Ray job",
+            expected="an absolute path on storage that every node sees",
+            fix="distsys run ... --out /absolute/folder",
+        )
+
+
+def means(options: argparse.Namespace) -> Means:
+    from distsys.console import Console
+    from distsys.pipeline.means import Means
+
+    workers = getattr(options, "workers", 1)
+    if options.local and workers > 1:
+        raise UsageError(f"--local with --workers {workers}", expected="one worker", fix="leave out one of the two")
+    console = Console(quiet=options.quiet or options.json)
+    return Means(console, num_workers=workers, is_local=options.local)
+
+
+def run(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+
+    return _ended(options, run.run(load(options), means(options)))
+
+
+def final(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+
+    return _ended(options, run.final(load(options), means(options)))
+
+
+def _ended(options: argparse.Namespace, result: RunResult) -> int:
+    from distsys.pipeline.report import final_lines
+
+    out = None if options.local else options.out
+    show(options, asdict(result.assessment), "\n".join(final_lines(result.assessment, result.report, out)))
+    return 3 if result.assessment.is_sick else 0
+
+
+def search(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+    from distsys.report.table import text_table
+    from distsys.report.verdicts import health_word, verdict_text
+
+    result = run.search(load(options), means(options))
+    rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
+    table = text_table(["trial", result.metric.name, "health"], rows)
+    text = "\n\n".join(part for part in (table, verdict_text(result.verdicts)) if part)
+    show(options, [asdict(row) for row in result.rows], text)
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    from distsys.pipeline.report import assessment_text
+    from distsys.pipeline.run import train_one
+
+    found = train_one(load(options, searches=False), means(options))
+    show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
+    return 3 if found.is_sick else 0

@@ -1,0 +1,111 @@
+"""Commands that look at, ask or hand on what was trained."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from distsys.commands.output import show
+from distsys.errors import UsageError
+from distsys.options import read_request, request_parser
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from distsys.pipeline.report import assessment_text
+    from distsys.training.assess import assess, find_checkpoint
+
+    found = assess(find_checkpoint(_named_place(options)))
+    show(options, asdict(found), assessment_text(found))
+    return 3 if found.is_sick else 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    from distsys.domains.registry import get_domain
+    from distsys.training.assess import find_checkpoint, known_verdicts, load_model
+
+    if options.domain in (None, "-h", "--help"):
+        print("usage: distsys predict DOMAIN --checkpoint PATH [options of the domain] [-o FILE]")
+        print("\n'distsys predict DOMAIN --help' lists the options")
+        return 0
+    domain = get_domain(options.domain)
+    asked = request_parser(domain).parse_args(options.rest)
+    request = read_request(domain, vars(asked))
+    if asked.output and any(isinstance(item, Path) and item.resolve() == asked.output.resolve() for _, item in request):
+        raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
+    if asked.output and not asked.output.absolute().parent.is_dir():
+        raise UsageError(f"-o {asked.output}: no folder {asked.output.absolute().parent}")
+    checkpoint = find_checkpoint(asked.checkpoint.absolute())
+    answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
+    for verdict in known_verdicts(checkpoint):
+        print(f"warning: this model is sick: {verdict}", file=sys.stderr)
+    suffix, content = next(iter(answer.files.items()))
+    if asked.output and answer.folder and not asked.output.suffix:
+        _write_folder(asked.output, answer.folder)
+    elif asked.output:
+        _write(asked.output, answer.files)
+    elif isinstance(content, bytes) and not asked.json:
+        or_folder = ", or a folder with -o FOLDER" if answer.folder else ""
+        raise UsageError(
+            f"the answer is a {suffix} file", fix=f"name it with -o FILE{suffix}{or_folder}, or ask for --json"
+        )
+    show(asked, answer.summary, f"wrote {asked.output}" if asked.output else str(content).rstrip())
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from distsys.domains.protocol import Exporting
+    from distsys.training.assess import find_checkpoint, load_model
+
+    loaded = load_model(find_checkpoint(_named_place(options)))
+    if not isinstance(loaded.domain, Exporting):
+        raise UsageError(f"models of '{loaded.domain.name}' cannot be exported", fix="ask them with 'distsys predict'")
+    files = loaded.domain.export(loaded.model)
+    size = _write(options.output, files)
+    show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
+    return 0
+
+
+def _named_place(options: argparse.Namespace) -> Path:
+    """The experiment, run or checkpoint that was named by its path or by its name below ``--out``."""
+    place: Path = options.place if options.place.exists() else options.out / options.place
+    return place.absolute()
+
+
+def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    if folder.is_file():
+        raise UsageError(f"-o {folder}: is a file", expected="a folder, or a file with a suffix")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"-o {folder}: is a folder that is not empty", fix="name another one, or empty it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"-o {folder}: {error.strerror}", expected="a folder that can be written") from None
+
+
+def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
+    """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
+    suffix = path.suffix.lower()
+    if suffix not in files:
+        raise UsageError(f"-o {path}: no format '{path.suffix}'", expected=f"one of {', '.join(files)}")
+    content = files[suffix]
+    try:
+        return path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None
+
+
+def ui(options: argparse.Namespace) -> int:
+    from distsys.tracking.mlflow_store import ui_command, ui_environment
+
+    root = options.out.absolute()
+    if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise UsageError(f"{root}: no tracking store yet", fix="run 'distsys run' first, or name its folder with --out")
+    print(f"MLflow UI: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment(root)})
