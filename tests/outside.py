@@ -32,6 +32,9 @@ from distsys.health.verdict import Constraint
 class Data(Section):
     cycles: float = 0.5
     broken: bool = False
+    edge: float = 0.01
+    builds: str = ""
+    """File that gets a line a call of build_data."""
 
 
 class Model(Section):
@@ -78,8 +81,11 @@ class Sine:
     def build_data(self, config, *, seed):
         if config.data.broken:
             raise DataError("sine.csv: row 3 holds NaN", expected="finite numbers", fix="mend row 3")
-        cycles = config.data.cycles
-        return DataBundle(Train(seed, cycles), frozen(cycles, 0.01), frozen(cycles, 0.03), {"source": "made"})
+        if config.data.builds:
+            with open(config.data.builds, "a") as stream:
+                print(seed, file=stream)
+        cycles, edge = config.data.cycles, config.data.edge
+        return DataBundle(Train(seed, cycles), frozen(cycles, edge), frozen(cycles, 0.03), {"source": "made"})
 
     def build_model(self, config, statistics):
         width = config.model.width

@@ -102,7 +102,7 @@ def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
 
 
 def ui(options: argparse.Namespace) -> int:
-    from distsys.tracking.mlflow_store import ui_command, ui_environment
+    from distsys.tracking.location import ui_command, ui_environment
 
     root = options.out.absolute()
     if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:

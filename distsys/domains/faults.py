@@ -29,11 +29,11 @@ class Faults:
         """Raise DataError with every problem, if there is any."""
         if self.lines:
             raise DataError(
-                f"{self.folder}: {self.told()}",
+                f"{self.folder}: {self.summary()}",
                 fix="mend them, or set data.on_fault to leave_out to go on without these recordings",
             )
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many problems there are, and each of them."""
         shown = "".join(f"\n- {line}" for line in self.lines[:_MOST_SHOWN])
         more = f"\n- and {len(self.lines) - _MOST_SHOWN} more" if len(self.lines) > _MOST_SHOWN else ""

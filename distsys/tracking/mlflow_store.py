@@ -8,10 +8,8 @@ from pathlib import Path
 from types import TracebackType
 
 from distsys.tracking.ledger import Ledger
-from distsys.tracking.location import redacted, store_uri, ui_command, ui_environment
+from distsys.tracking.location import redacted, store_uri
 from distsys.tracking.mlflow_runs import MlflowStore, is_refusal
-
-__all__ = ["MlflowMirror", "SyncResult", "redacted", "store_uri", "ui_command", "ui_environment"]
 
 PERIOD_S, LONGEST_WAIT_S = 1.0, 60.0
 MAX_ERROR_CHARACTERS = 500

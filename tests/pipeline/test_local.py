@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import sys
 from collections.abc import Callable
@@ -101,18 +102,38 @@ def test_a_sick_final_names_cause_and_fix_and_leaves_them_to_trackers(
     assert [(item.cause, item.fix) for item in read_status(folder).verdicts] == [(CAUSE, "train longer")]
 
 
-def test_evaluate_and_predict_name_cause_and_fix_of_a_model_that_is_sick_on_its_test_set(
-    outside: Path, tmp_path: Path, distsys: Call, sine: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = ["train", str(outside / "sine.yaml"), "--local", "--out", str(tmp_path), "--preset", "tiny"]
+def narrow_on_test(sine: type) -> Callable[..., Evaluation]:
+    """An evaluation that is sick on the test set alone."""
     real = sine.evaluate  # type: ignore[attr-defined]
 
-    def narrow_on_test(self: object, model: object, data: EvalSet) -> Evaluation:
+    def evaluate(self: object, model: object, data: EvalSet) -> Evaluation:
         found: Evaluation = real(self, model, data)
         is_test = float(data.batches[0]["x"].max()) < 0.98
         return dataclasses.replace(found, metrics={**found.metrics, "spread": 0.01}) if is_test else found
 
-    monkeypatch.setattr(sine, "evaluate", narrow_on_test)
+    return evaluate
+
+
+def test_the_report_of_a_sick_model_names_cause_and_fix(
+    outside: Path, tmp_path: Path, distsys: Call, sine: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sine, "evaluate", narrow_on_test(sine))
+    given = ["run", str(outside / "sine.yaml"), "--space", str(outside / "space.yaml"), "--local"]
+    code, out, _ = distsys(*given, "--out", str(tmp_path), *(word for item in FEW for word in ("--set", item)))
+    assert code == 3
+    (report,) = tmp_path.glob("sine-*/report.html")
+    for text in (out, html.unescape(report.read_text())):
+        assert f"{CAUSE}: spread = 0.01, band >= 0.05" in text
+        assert FIX in text
+    (folder,) = tmp_path.glob("sine-*")
+    assert [(item.cause, item.fix) for item in read_status(folder).verdicts] == [(CAUSE, "train longer")]
+
+
+def test_evaluate_and_predict_name_cause_and_fix_of_a_model_that_is_sick_on_its_test_set(
+    outside: Path, tmp_path: Path, distsys: Call, sine: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["train", str(outside / "sine.yaml"), "--local", "--out", str(tmp_path), "--preset", "tiny"]
+    monkeypatch.setattr(sine, "evaluate", narrow_on_test(sine))
     code, out, _ = distsys(*given)
     assert code == 3
     (folder,) = tmp_path.glob("sine-train-*")

@@ -19,6 +19,7 @@ from distsys.domains.ground_motion.data.reading import read_one
 from distsys.domains.ground_motion.data.synthetic import LEVEL_SCATTER, synthetic_records
 from distsys.domains.ground_motion.data.windows import prepare
 from distsys.domains.protocol import Inspecting
+from distsys.health.verdict import Verdict
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
 from tests.domains.ground_motion.support import SMALL, small_bundle, some_record, write_at2, write_npz
@@ -195,11 +196,13 @@ def test_predict_warns_of_a_sick_model_and_refuses_that_of_another_domain(
     shutil.copytree(trained, sick)
     content = json.loads((sick / "evaluation.json").read_text())
     step = sick / "checkpoints" / Path(content["checkpoint"]).name
-    (sick / "evaluation.json").write_text(json.dumps({**content, "checkpoint": str(step), "ill": ["shuffle_loss 0"]}))
+    verdict = Verdict("stop", "shuffle_loss outside its band", "shuffle_loss = 0, band >= 0.1", 3, "train longer")
+    known = {**content, "checkpoint": str(step), "verdicts": [verdict.content()]}
+    (sick / "evaluation.json").write_text(json.dumps(known))
     asked = (str(record), "--checkpoint", str(step), "--samples", "1", "--json")
     code, _, err = distsys("predict", "ground_motion", *asked)
     assert code == 0
-    assert err == "warning: this model is sick: shuffle_loss 0\n"
+    assert err == f"warning: this model is sick: {verdict}\n"
     code, _, err = distsys("predict", "semantic_eq", "--checkpoint", str(step), "--term", "warm")
     assert code == 2
     assert "a model of 'ground_motion'" in err

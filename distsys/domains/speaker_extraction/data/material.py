@@ -93,7 +93,7 @@ def _synthetic(data: DataConfig, *, seed: int) -> dict[str, list[np.ndarray]]:
 
 
 def _require_speakers(found: _Everything, *, others: int, held: int, least: int, holdout: str | None) -> None:
-    reason = f"; {found.faults.told()}" if found.faults.lines else ""
+    reason = f"; {found.faults.summary()}" if found.faults.lines else ""
     if others < 3 * least:
         raise DataError(
             f"{found.source}: {others} speakers besides data.holdout{reason}",

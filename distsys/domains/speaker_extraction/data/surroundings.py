@@ -27,7 +27,7 @@ def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]
             found[str(path.relative_to(config.noise))] = [samples]
     if len(found) < _LEAST_NOISES:
         raise DataError(
-            f"{config.noise}: {len(found)} noise recordings; {faults.told()}",
+            f"{config.noise}: {len(found)} noise recordings; {faults.summary()}",
             expected=f"at least {_LEAST_NOISES}: one is kept for validation and one for testing",
         )
     return found
@@ -48,7 +48,7 @@ def read_rooms(config: DataConfig, faults: Faults) -> np.ndarray | None:
             found.append(samples[int(np.argmax(np.abs(samples))) :])
     if len(found) < _LEAST_ROOMS:
         raise DataError(
-            f"{config.rooms}: {len(found)} room impulse responses; {faults.told()}",
+            f"{config.rooms}: {len(found)} room impulse responses; {faults.summary()}",
             expected=f"at least {_LEAST_ROOMS} .wav or .flac files: some are kept for validation and testing",
         )
     rooms = np.zeros((len(found), max(len(item) for item in found)), dtype=np.float32)
