@@ -83,7 +83,7 @@ def trained(weights: Mapping[str, float], steps: int) -> tuple[CovarianceNet, Da
 def verdicts(model: CovarianceNet, bundle: DataBundle) -> list[str]:
     domain = RisLocalization()
     found = evaluate(domain, model, bundle.validation, constraints=domain.constraints)
-    return judged(found, domain.constraints, step=0)
+    return [verdict.evidence for verdict in judged(found, domain.constraints, values={}, step=0)]
 
 
 def test_alignment_alone_is_detected_as_rank_collapse() -> None:
