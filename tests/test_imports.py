@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "distsys"
 ORDER = [
     "errors",
     "shapes",
+    "specs",
     "console",
     "files",
     "config",

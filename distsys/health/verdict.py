@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 Status = Literal["ok", "warn", "stop"]
 
-NOT_FINITE = "not finite"
 FAILED = "failed"
 
 
@@ -74,21 +73,6 @@ class Constraint:
         if math.isinf(self.high):
             return f">= {self.low:g}"
         return f"[{self.low:g}, {self.high:g}]"
-
-
-def judge_constraints(constraints: Sequence[Constraint], metrics: Mapping[str, float], *, step: int) -> list[Verdict]:
-    """One verdict a constraint, in their order."""
-    return [item.judge(metrics[item.metric], step=step) for item in constraints]
-
-
-def judge_finite(values: Mapping[str, float], *, step: int) -> Verdict | None:
-    """``stop`` where one of ``values`` is NaN or infinite."""
-    broken = {name: value for name, value in values.items() if not math.isfinite(value)}
-    if not broken:
-        return None
-    evidence = ", ".join(f"{name} = {value:g}" for name, value in broken.items())
-    fix = "lower optimizer.learning_rate, set optimizer.grad_clip_norm, or mend what computes it"
-    return Verdict("stop", NOT_FINITE, evidence, step, fix)
 
 
 def is_sick(verdicts: Iterable[Verdict]) -> bool:

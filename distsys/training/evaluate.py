@@ -15,14 +15,9 @@ from torch import Tensor, nn
 from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation
 from distsys.errors import ConfigError, did_you_mean
-from distsys.health.verdict import (
-    NOT_FINITE,
-    Constraint,
-    Verdict,
-    is_sick,
-    judge_constraints,
-    judge_finite,
-)
+from distsys.health.causes import NOT_FINITE
+from distsys.health.judging import judge_constraints, judge_finite
+from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.training.objective import Objective
 
 
@@ -59,7 +54,7 @@ class Validation:
     @property
     def is_finite(self) -> bool:
         """Whether there is anything to go on from."""
-        return all(verdict.cause != NOT_FINITE for verdict in self.verdicts)
+        return all(verdict.cause != NOT_FINITE.name for verdict in self.verdicts)
 
     def flat(self) -> dict[str, float]:
         """Everything under the names that trackers use."""

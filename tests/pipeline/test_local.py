@@ -13,7 +13,7 @@ import pytest
 
 from distsys.domains.protocol import EvalSet, Evaluation
 from distsys.errors import StoppedByHealth
-from distsys.health.verdict import NOT_FINITE
+from distsys.health.causes import NOT_FINITE
 from distsys.pipeline.search import run_search
 from distsys.tracking.spool import read_metrics, read_status
 from tests.pipeline.support import experiment, local_means
@@ -48,7 +48,7 @@ def test_a_nan_ends_a_trial_at_once_and_is_its_cause(
     assert "fix: lower optimizer.learning_rate" in str(caught.value)
     for folder in (found.folder / "trials").iterdir():
         assert [line.step for line in read_metrics(folder)] == [20]
-        assert [verdict.cause for verdict in read_status(folder).verdicts] == [NOT_FINITE]
+        assert [verdict.cause for verdict in read_status(folder).verdicts] == [NOT_FINITE.name]
     assert "2 failed" in said.getvalue()
 
 
