@@ -81,9 +81,10 @@ def trained(weights: Mapping[str, float], steps: int) -> tuple[CovarianceNet, Da
 
 
 def verdicts(model: CovarianceNet, bundle: DataBundle) -> list[str]:
+    """The evidence of each."""
     domain = RisLocalization()
     found = evaluate(domain, model, bundle.validation, constraints=domain.constraints)
-    return judged(found, domain.constraints, step=0)
+    return [verdict.evidence for verdict in judged(found, domain.constraints, values={}, step=0)]
 
 
 def test_alignment_alone_is_detected_as_rank_collapse() -> None:
