@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -86,9 +87,8 @@ def main() -> None:
     times: dict[str, list[float]] = {"mixing": [], "scan": [], "lstm": []}
     for round_number in range(ROUNDS):
         start = round_number * BATCH
-        times["mixing"].append(
-            cpu_s(lambda start=start: bundle.train.batch(range(start, start + BATCH), progress=1.0)) / BATCH
-        )
+        mix = partial(bundle.train.batch, range(start, start + BATCH), progress=1.0)
+        times["mixing"].append(cpu_s(mix) / BATCH)
         times["scan"].append(cpu_s(scans) / BATCH)
         times["lstm"].append(cpu_s(lstms) / BATCH)
     mixing, scan, lstm = (statistics.median(values) for values in times.values())

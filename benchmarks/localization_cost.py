@@ -68,12 +68,12 @@ def inference_rows(config: Config) -> list[list[object]]:
         network = cpu_seconds(lambda: predict_factors(model, batch)) / SCENES
         whole = cpu_seconds(lambda: predicted(localizer, model, batch)) / SCENES
     points = len(localizer.music.grid.points)
-    rows = [
-        [f"MUSIC, {points} points, refined, deflated", music],
-        ["textbook MUSIC, one scene at a time, not refined", textbook],
-        ["network", network],
-        ["all of predict: network, MUSIC twice, likelihood", whole],
-        ["greedy maximum likelihood", greedy],
+    rows: list[tuple[str, float]] = [
+        (f"MUSIC, {points} points, refined, deflated", music),
+        ("textbook MUSIC, one scene at a time, not refined", textbook),
+        ("network", network),
+        ("all of predict: network, MUSIC twice, likelihood", whole),
+        ("greedy maximum likelihood", greedy),
     ]
     return [[name, 1e3 * seconds, seconds / music] for name, seconds in rows]
 

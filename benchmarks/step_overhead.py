@@ -46,7 +46,8 @@ def _measure(preset: str) -> list[object]:
                 run._train_one()
             spool.log(run._stepper.readings(), step=run.step)
 
-        bare(), ours()
+        bare()
+        ours()
         pairs = [_pair(bare, ours, first=turn % 2) for turn in range(BLOCKS)]
     wall = statistics.median(our[0] / base[0] for base, our in pairs)
     cpu = statistics.median(our[1] / base[1] for base, our in pairs)

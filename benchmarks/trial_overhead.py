@@ -86,7 +86,7 @@ class _Ends:
         self.times: list[float] = []
         times = self.times
 
-        class Callback(tune.Callback):
+        class Callback(tune.Callback):  # type: ignore[misc]  # Any to mypy, which does not follow ray
             def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
                 times.append(time.perf_counter())
 
@@ -115,6 +115,7 @@ def _ours(root: Path, turn: int) -> float:
     from distsys.cluster.trials import run_trials
     from distsys.console import Console
     from distsys.pipeline.experiment import load_experiment
+    from distsys.pipeline.means import Means
     from distsys.pipeline.search import StudySource, open_study
 
     small = [f"search.trials={NUM_TRIALS}", "search.steps=3", "search.eval_every_steps=1", f"seed={turn}"]
@@ -132,8 +133,9 @@ def _ours(root: Path, turn: int) -> float:
             super().complete(key)
             ends.append(time.perf_counter())
 
-    with Console(quiet=True).bar("ours", NUM_TRIALS) as bar:
-        source = Timed(experiment, open_study(experiment), bar, None)
+    console = Console(quiet=True)
+    with console.bar("ours", NUM_TRIALS) as bar:
+        source = Timed(experiment, open_study(experiment), bar, Means(console))
         run_trials(source, limit=NUM_TRIALS, wanted=TOGETHER, cpus=1, device="cpu")
     return _warm_s(ends)
 

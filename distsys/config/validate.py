@@ -17,9 +17,14 @@ from distsys.errors import ConfigError, DistsysError, did_you_mean
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
-@cache
 def config_type(domain_config: type[BaseModel]) -> type[CoreConfig]:
     """The full schema of an experiment: the shared part and a domain's ``data`` and ``model``."""
+    return _joined(domain_config)
+
+
+@cache
+def _joined(domain_config: type[BaseModel]) -> type[CoreConfig]:
+    """Made once a process, so that configs of a domain are all of one class."""
     assert set(domain_config.model_fields) == {"data", "model"}, "a domain's config holds data and model"
     bases: Any = (CoreConfig, domain_config)
     schema: type[CoreConfig] = create_model("ExperimentConfig", __base__=bases)

@@ -179,13 +179,24 @@ class Domain(Protocol[ConfigT, ModelT]):
     """One line for ``distsys domains``."""
     config: type[ConfigT]
     """A Section with exactly two fields, ``data`` and ``model``."""
-    request: type[BaseModel]
-    """What ``predict`` is asked; its fields become options of ``distsys predict <name>``."""
     selection: MetricSpec
-    constraints: tuple[Constraint, ...]
-    terms: tuple[TermSpec, ...]
-    fields: tuple[FieldSpec, ...]
-    """Every tensor of a training batch; frozen batches may hold more."""
+
+    # Class attributes too; read-only here, so that one of a narrower type (a request of its own, three terms) fits.
+    @property
+    def request(self) -> type[BaseModel]:
+        """What ``predict`` is asked; its fields become options of ``distsys predict <name>``."""
+        ...
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]: ...
+
+    @property
+    def terms(self) -> tuple[TermSpec, ...]: ...
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """Every tensor of a training batch; frozen batches may hold more."""
+        ...
 
     def build_data(self, config: ConfigT, *, seed: int) -> DataBundle:
         """Data for ``config``. Raises DataError for a file that is missing, damaged or mislabelled."""
@@ -220,7 +231,7 @@ class Domain(Protocol[ConfigT, ModelT]):
         ...
 
 
-AnyDomain = Domain[BaseModel, Any]
+AnyDomain = Domain[Any, Any]
 """A domain as the core knows it."""
 
 

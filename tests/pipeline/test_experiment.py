@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def command(outside: Path, out: Path, *extra: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+def finished(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """One experiment of the outside domain, run to its end by the command line."""
     out = tmp_path_factory.mktemp("finished")
     done = subprocess.run(command(outside, out), capture_output=True, text=True, check=False)
@@ -42,10 +43,10 @@ def finished(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder, json.loads(done.stdout)
 
 
-def test_it_ends_with_a_model_its_baselines_and_a_report(finished: tuple[Path, dict[str, object]]) -> None:
+def test_it_ends_with_a_model_its_baselines_and_a_report(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, printed = finished
-    assert printed["baselines"]["zero"]["metrics"]["mae"] > printed["metrics"]["mae"]  # type: ignore[index]
-    assert printed["constraints"]["spread"]["holds"] is True  # type: ignore[index]
+    assert printed["baselines"]["zero"]["metrics"]["mae"] > printed["metrics"]["mae"]
+    assert printed["constraints"]["spread"]["holds"] is True
     report = (folder / "report.html").read_text()
     for text in ("baselines", "Final training", "Handoff", "Search", "lambda_size", "data:image/png;base64"):
         assert text in report
@@ -53,7 +54,7 @@ def test_it_ends_with_a_model_its_baselines_and_a_report(finished: tuple[Path, d
 
 
 def test_every_trial_is_there_once_and_the_winner_went_through_the_handoff(
-    finished: tuple[Path, dict[str, object]],
+    finished: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, _ = finished
     assert len(list((folder / "trials").iterdir())) == 4
@@ -62,7 +63,7 @@ def test_every_trial_is_there_once_and_the_winner_went_through_the_handoff(
     assert [item["role"] for item in handoff["candidates"]].count("poor") <= 1
 
 
-def test_the_final_weight_is_a_multiple_of_the_searched_one(finished: tuple[Path, dict[str, object]]) -> None:
+def test_the_final_weight_is_a_multiple_of_the_searched_one(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = finished
     handoff = json.loads((folder / "handoff.json").read_text())
     (winner,) = (item for item in handoff["candidates"] if item["trial"] == handoff["winner"])
@@ -72,7 +73,7 @@ def test_the_final_weight_is_a_multiple_of_the_searched_one(finished: tuple[Path
 
 
 def test_mlflow_holds_parent_children_and_final_run_as_the_spools_do(
-    finished: tuple[Path, dict[str, object]],
+    finished: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, _ = finished
     database = folder.parent / "mlflow.db"
@@ -87,13 +88,13 @@ def test_mlflow_holds_parent_children_and_final_run_as_the_spools_do(
         f"select step, value from metrics where run_uuid = '{names['final']}' and key = 'mae' order by step",
     )
     assert stored == [(line.step, line.metrics["mae"]) for line in lines]
-    params = dict(rows(database, f"select key, value from params where run_uuid = '{names['trial-0000']}'"))  # type: ignore[arg-type]
-    assert set(params) == {"optimizer.learning_rate", "model.width", "search.weights.lambda_size"}
+    params = rows(database, f"select key from params where run_uuid = '{names['trial-0000']}'")
+    assert {key for (key,) in params} == {"optimizer.learning_rate", "model.width", "search.weights.lambda_size"}
     for state in rows(database, "select status from runs"):
         assert state[0] in {"FINISHED", "KILLED"}
 
 
-def test_the_same_command_again_changes_nothing(finished: tuple[Path, dict[str, object]], outside: Path) -> None:
+def test_the_same_command_again_changes_nothing(finished: tuple[Path, dict[str, Any]], outside: Path) -> None:
     folder, printed = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("step-*/model.pt")}
     done = subprocess.run(command(outside, folder.parent), capture_output=True, text=True, check=True)
@@ -102,7 +103,7 @@ def test_the_same_command_again_changes_nothing(finished: tuple[Path, dict[str, 
 
 
 def test_evaluate_and_predict_take_the_experiment(
-    finished: tuple[Path, dict[str, object]], distsys: Call, tmp_path: Path
+    finished: tuple[Path, dict[str, Any]], distsys: Call, tmp_path: Path
 ) -> None:
     folder, printed = finished
     code, out, _ = distsys("evaluate", str(folder), "--json")
@@ -117,7 +118,7 @@ def test_evaluate_and_predict_take_the_experiment(
     assert "--x" in err
 
 
-def test_a_second_driver_is_refused(finished: tuple[Path, dict[str, object]], outside: Path) -> None:
+def test_a_second_driver_is_refused(finished: tuple[Path, dict[str, Any]], outside: Path) -> None:
     folder, _ = finished
     with lock(folder / ".lock") as is_held:
         assert is_held

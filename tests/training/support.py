@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distsys.config.layers import read_layers
 from distsys.config.validate import config_type, validate_layers
-from distsys.domains.protocol import Domain
+from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.context import FitContext, keep_quiet
@@ -16,7 +16,7 @@ from distsys.training.spec import Phase, RunSpec
 from distsys.training.workers import Workers, pick_device
 
 
-def make_spec(outside: Path, *overrides: str, phase: Phase = "final", share: float = 1.0) -> tuple[RunSpec, Domain]:
+def make_spec(outside: Path, *overrides: str, phase: Phase = "final", share: float = 1.0) -> tuple[RunSpec, AnyDomain]:
     """A run of ``sine`` with some config values replaced."""
     layers = read_layers(outside / "sine.yaml", preset=None, overrides=overrides)
     domain = get_domain("sine")
@@ -29,7 +29,7 @@ def make_context(
     *overrides: str,
     phase: Phase = "final",
     report: Callable[[Validation], None] = keep_quiet,
-    domain: Domain | None = None,
+    domain: AnyDomain | None = None,
 ) -> FitContext:
     """What ``fit`` needs for such a run."""
     spec, found = make_spec(outside, *overrides, phase=phase)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -159,7 +160,7 @@ def test_guidance_reaches_what_is_wanted_and_leaves_the_rest() -> None:
     assert torch.allclose(pulled - lowpass(pulled), free - lowpass(free), atol=1e-5 * float(free.abs().max()))
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], tuple[int, int]]] = {
     "frames": (
         lambda: FrameNetwork(NUM_BANDS, 3, width=8, blocks=2, dropout=0.0),
         (NUM_BANDS, NUM_FRAMES),

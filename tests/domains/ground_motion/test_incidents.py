@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from distsys.config import reuse
 from distsys.domains.ground_motion import GroundMotion
@@ -18,7 +20,8 @@ from distsys.domains.ground_motion.data.diffused import flattened, shaped
 from distsys.domains.ground_motion.data.folds import event_numbers, split
 from distsys.domains.ground_motion.data.levels import LevelModel, features_of, levels_of
 from distsys.domains.ground_motion.data.operators import NUM_BANDS, NUM_FRAMES, highpart, lowpass, rms
-from distsys.domains.ground_motion.data.windows import prepare
+from distsys.domains.ground_motion.data.windows import Motion, prepare
+from distsys.domains.ground_motion.model.envelope_network import EnvelopeNetwork
 from distsys.domains.ground_motion.model.losses import log_likelihood
 from distsys.domains.ground_motion.model.network import Committee
 from distsys.domains.ground_motion.model.synthesis import to_levels
@@ -96,7 +99,7 @@ def test_the_envelope_term_has_a_gradient(route: str) -> None:
 def test_the_unit_of_the_data_changes_nothing(route: str, gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
     original = gathering.gather_motions
 
-    def scaled(data: DataConfig, *, seed: int):  # type: ignore[no-untyped-def]
+    def scaled(data: DataConfig, *, seed: int) -> tuple[list[Motion], list[str]]:
         motions, left_out = original(data, seed=seed)
         return [replace(motion, samples=gain * motion.samples) for motion in motions], left_out
 
@@ -131,7 +134,7 @@ def test_the_part_below_1_hz_is_scaled_with_the_whole(scale: str, monkeypatch: p
     member = small_model("broadband", scale=scale).member(0)
     seen = []
 
-    def spy(clean: torch.Tensor, given: torch.Tensor, *, generator: torch.Generator):  # type: ignore[no-untyped-def]
+    def spy(clean: torch.Tensor, given: torch.Tensor, *, generator: torch.Generator) -> dict[str, Tensor]:
         seen.append((clean, given))
         return {}
 
@@ -215,6 +218,7 @@ def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
     """Beside the dense covariance of the autoregressive process."""
     torch.manual_seed(0)
     network = small_model().member(0).network
+    assert isinstance(network, EnvelopeNetwork)
     with torch.no_grad():
         network.raw_memory.copy_(torch.linspace(-0.5, 1.5, NUM_BANDS))
         network.coupling.copy_(torch.randn(NUM_BANDS, NUM_BANDS))
@@ -286,6 +290,20 @@ def test_leaving_an_event_out_by_the_smoother_is_leaving_it_out() -> None:
         assert np.allclose(quick[out], slow)
 
 
+class Answering(Committee):
+    """A committee whose members all draw what ``answer`` makes of the given part."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        torch.nn.Module.__init__(self)
+        self._answer = answer
+
+    def member(self, fold: int) -> Any:
+        return self
+
+    def sample(self, given: Tensor, metadata: Tensor, count: int, *, generator: torch.Generator) -> Tensor:
+        return self._answer(given)[:, None].expand(-1, count, -1)
+
+
 def test_copies_of_training_records_are_found() -> None:
     bundle = small_bundle()
     reference = bundle.test.reference
@@ -293,31 +311,22 @@ def test_copies_of_training_records_are_found() -> None:
     batch = bundle.test.batches[0]
     known = reference["motion"][reference["member"] == batch["member"][0]]
 
-    class Copier(torch.nn.Module):
-        def member(self, fold: int) -> Copier:
-            return self
-
-        def sample(self, given, metadata, count, *, generator):  # type: ignore[no-untyped-def]
-            return (given + highpart(torch.roll(known[0], 100)))[:, None].expand(-1, count, -1)
+    def copied(given: Tensor) -> Tensor:
+        return given + highpart(torch.roll(known[0], 100))
 
     one = replace(bundle.test, batches=[batch])
     with torch.no_grad():
         honest = DOMAIN.evaluate(small_model(), one).metrics["training_copy"]
-    assert DOMAIN.evaluate(Copier(), one).metrics["training_copy"] > 0.9 > 0.6 > honest
+    assert DOMAIN.evaluate(Answering(copied), one).metrics["training_copy"] > 0.9 > 0.6 > honest
 
 
 def test_another_event_s_conditioning_loses_the_course() -> None:
-    class Oracle(torch.nn.Module):
-        def member(self, fold: int) -> Oracle:
-            return self
-
-        def sample(self, given, metadata, count, *, generator):  # type: ignore[no-untyped-def]
-            truth = all_motions[torch.cdist(given, lowpass(all_motions)).argmin(dim=-1)]
-            return truth[:, None].expand(-1, count, -1)
+    def truth(given: Tensor) -> Tensor:
+        return all_motions[torch.cdist(given, lowpass(all_motions)).argmin(dim=-1)]
 
     bundle = small_bundle()
     all_motions = torch.cat([batch["motion"] for batch in bundle.test.batches])
-    found = DOMAIN.evaluate(Oracle(), bundle.test).metrics
+    found = DOMAIN.evaluate(Answering(truth), bundle.test).metrics
     assert found["hf_envelope_correlation"] == pytest.approx(1.0, abs=1e-4)
     assert found["shuffle_loss"] > 0.2
 

@@ -15,12 +15,13 @@ from distsys.domains.ground_motion.data.at2 import at2_text
 from distsys.domains.ground_motion.data.gathering import gather_motions
 from distsys.domains.ground_motion.data.operators import RATE_HZ, WINDOW
 from distsys.domains.ground_motion.data.reading import read_one, read_records
+from distsys.domains.ground_motion.data.records import Record
 from distsys.domains.ground_motion.data.windows import prepare
 from distsys.errors import DataError
 from tests.domains.ground_motion.support import some_record, write_at2, write_npz
 
 
-def read(*places: Path, **settings: object) -> tuple[list, str]:  # type: ignore[type-arg]
+def read(*places: Path, **settings: object) -> tuple[list[Record], str]:
     data = DataConfig.model_validate({"records": [str(place) for place in places], **settings})
     faults = Faults(places[0])
     found = read_records(data, faults)

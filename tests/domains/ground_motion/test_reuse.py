@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from distsys.domains.ground_motion import GroundMotion
+from distsys.domains.ground_motion.config import DataConfig
 from distsys.domains.ground_motion.data import gathering
+from distsys.domains.ground_motion.data.records import Record
+from distsys.domains.ground_motion.data.windows import Motion, prepare
 from distsys.domains.protocol import AnyDomain, DataBundle
 from distsys.testing.subject import Subject
 from distsys.training.data import built_data
@@ -32,9 +35,9 @@ def test_a_trial_of_another_route_shares_the_frozen_sets() -> None:
 
 
 def test_records_are_filtered_once_for_all_sizes_of_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    filtered, prepare = [], gathering.prepare
+    filtered: list[str] = []
 
-    def counted(record, data):  # type: ignore[no-untyped-def]
+    def counted(record: Record, data: DataConfig) -> Motion:
         filtered.append(record.name)
         return prepare(record, data)
 

@@ -81,6 +81,7 @@ def trained(weights: Mapping[str, float], steps: int) -> tuple[CovarianceNet, Da
 
 
 def verdicts(model: CovarianceNet, bundle: DataBundle) -> list[str]:
+    """The evidence of each."""
     domain = RisLocalization()
     found = evaluate(domain, model, bundle.validation, constraints=domain.constraints)
     return [verdict.evidence for verdict in judged(found, domain.constraints, values={}, step=0)]

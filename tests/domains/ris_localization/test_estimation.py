@@ -171,8 +171,8 @@ def test_scenes_with_different_numbers_of_sources_stay_in_their_places() -> None
     together = localizer_of(data).raw(batch)
     for index in (0, 3, 11):
         alone = localizer_of(data).raw({name: value[index : index + 1] for name, value in batch.items()})
-        both = [item[item[:, 0].argsort()] for item in (together.polished[index], alone.polished[0])]
-        assert torch.allclose(*both, atol=1e-6)
+        one, other = (item[item[:, 0].argsort()] for item in (together.polished[index], alone.polished[0]))
+        assert torch.allclose(one, other, atol=1e-6)
         assert not bool(together.music[index, batch["num_sources"][index] :].any())
 
 

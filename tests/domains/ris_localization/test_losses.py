@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from distsys.domains.ris_localization.model.losses import align_loss, contrast_l
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 
 LOAD = 0.01
+Loss = Callable[..., Tensor]
 
 
 def projector(steering: Tensor) -> Tensor:
@@ -86,32 +88,37 @@ def test_the_low_rank_form_has_the_closed_form_gradient() -> None:
 
 
 @pytest.mark.parametrize("loss", [covariance_loss, align_loss, squared_align_loss, contrast_loss])
-def test_losses_do_not_see_scale_rotation_or_order(loss: object) -> None:
+def test_losses_do_not_see_scale_rotation_or_order(loss: Loss) -> None:
     _, steering = columns(4, 2)
     factors = complex_normal(4, 64, 2)
     extra = {"load": LOAD} if loss in (covariance_loss, contrast_loss) else {}
-    value = loss(factors, steering=steering, **extra)  # type: ignore[operator]
+    value = loss(factors, steering=steering, **extra)
     turn = torch.linalg.qr(complex_normal(4, 2, 2, seed=1)).Q
     for same in (3.7 * factors, factors * 1j, factors @ turn):
-        assert torch.allclose(loss(same, steering=steering, **extra), value, rtol=1e-9)  # type: ignore[operator]
-    assert torch.allclose(loss(factors, steering=steering.flip(2), **extra), value, rtol=1e-9)  # type: ignore[operator]
+        assert torch.allclose(loss(same, steering=steering, **extra), value, rtol=1e-9)
+    assert torch.allclose(loss(factors, steering=steering.flip(2), **extra), value, rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", [covariance_loss, align_loss, squared_align_loss, contrast_loss])
-def test_gradients_are_right_and_reach_the_factors_alone(loss: object) -> None:
+def test_gradients_are_right_and_reach_the_factors_alone(loss: Loss) -> None:
     _, steering = columns(2, 2)
     steering.requires_grad_()
     extra = {"load": LOAD} if loss in (covariance_loss, contrast_loss) else {}
     factors = complex_normal(2, 64, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda item: loss(item, steering=steering.detach(), **extra), (factors,))  # type: ignore[operator]
+    assert torch.autograd.gradcheck(lambda item: loss(item, steering=steering.detach(), **extra), (factors,))
 
 
 def test_absent_sources_change_nothing() -> None:
     _, steering = columns(4, 1)
     factors = complex_normal(4, 64, 1)
     padded = torch.nn.functional.pad(steering, (0, 2))
-    for loss, extra in ((covariance_loss, {"load": LOAD}), (align_loss, {}), (contrast_loss, {"load": LOAD})):
-        short, long = (loss(factors, steering=item, **extra) for item in (steering, padded))  # type: ignore[operator]
+    cases: list[tuple[Loss, dict[str, float]]] = [
+        (covariance_loss, {"load": LOAD}),
+        (align_loss, {}),
+        (contrast_loss, {"load": LOAD}),
+    ]
+    for loss, extra in cases:
+        short, long = (loss(factors, steering=item, **extra) for item in (steering, padded))
         assert torch.allclose(short, long, rtol=1e-9)
 
 

@@ -105,7 +105,9 @@ def test_coded_measurements_use_one_code_a_snapshot_and_a_fixed_site() -> None:
     matrices = sensing_of(data).matrices
     assert matrices is not None
     assert matrices.shape == (16, 6, 16)
-    assert torch.equal(matrices, sensing_of(data).matrices)
+    again = sensing_of(data).matrices
+    assert again is not None
+    assert torch.equal(matrices, again)
     turn = matrices[0] / matrices[1]
     assert torch.allclose(turn.abs(), torch.ones_like(turn.abs()))
     steps = turn.angle() / (2 * torch.pi / 8)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from distsys.domains.semantic_eq.config import ModelConfig
 from distsys.domains.semantic_eq.model.losses import (
@@ -134,9 +136,9 @@ def test_bounded_heads_never_push_further_out(start: float, target: float) -> No
 
 
 @pytest.mark.parametrize("heads", [bounded, seed_bounded])
-def test_heads_stay_in_bounds_on_extremes_and_reach_their_rails(heads: object) -> None:
+def test_heads_stay_in_bounds_on_extremes_and_reach_their_rails(heads: Callable[[Tensor], Tensor]) -> None:
     wild = torch.cat([3 * torch.randn(200, 13), torch.full((1, 13), 1e6), torch.full((1, 13), -1e6)])
-    u = heads(wild)  # type: ignore[operator]
+    u = heads(wild)
     assert bool(((u >= 0) & (u <= 1)).all())
     assert float(bounded(wild).min()) == 0.0
     assert float(bounded(wild).max()) == 1.0

@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy.signal import freqz
 
+from distsys.domains.semantic_eq.config import NUM_PARAMETERS
 from distsys.domains.semantic_eq.data.response import band_responses_db, frequency_grid_hz, response_db
 from distsys.domains.semantic_eq.data.settings import (
     BANDS,
-    NUM_PARAMETERS,
     PARAMETERS,
     SHELF_Q,
     decode_setting,

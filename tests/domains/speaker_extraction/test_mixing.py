@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,14 +219,14 @@ def test_frozen_sets_ask_for_an_absent_speaker_in_one_query_of_five() -> None:
 
 def test_a_set_has_a_manifest_of_plain_values() -> None:
     made = source(frozen=True)
-    rows = list(made.picker.draw(range(5), progress=1.0).rows(made.mixer.stock.corpus))
+    rows: list[dict[str, Any]] = list(made.picker.draw(range(5), progress=1.0).rows(made.mixer.stock.corpus))
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     assert rows[0]["speakers"] != rows[1]["speakers"]
     assert rows[1]["asked"] == [0, ABSENT]
-    assert rows[1]["wanted"][1] not in rows[1]["speakers"]  # type: ignore[index, operator]
-    assert all({*row["spoken_in"], *row["enrolled_in"]} <= {0, 1} for row in rows)  # type: ignore[misc]
-    assert all(row["spoken_in"][0] != row["enrolled_in"][0] for row in rows)  # type: ignore[index]
-    assert all(-3.0 <= row["sir_db"] <= 3.0 for row in rows)  # type: ignore[operator]
+    assert rows[1]["wanted"][1] not in rows[1]["speakers"]
+    assert all({*row["spoken_in"], *row["enrolled_in"]} <= {0, 1} for row in rows)
+    assert all(row["spoken_in"][0] != row["enrolled_in"][0] for row in rows)
+    assert all(-3.0 <= row["sir_db"] <= 3.0 for row in rows)
     bundle = build_data(small_config(), seed=0)
     assert [len(item.manifest) for item in (bundle.validation, bundle.test)] == [20, 20]
 

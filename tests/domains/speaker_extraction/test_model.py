@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,18 @@ def test_scan_is_the_recurrence(axis: int, reverse: bool) -> None:
         assert torch.allclose(found[place], state, atol=1e-6)
 
 
+def mixed(axis: int) -> Callable[..., Tensor]:
+    """The layer with its gradients by hand, as a function of its tensors."""
+    return lambda *items: _Mix.apply(*items, axis)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+
+
 @pytest.mark.parametrize("axis", [0, 2])
 @pytest.mark.parametrize("directions", [1, 2])
 def test_gradients_by_hand_are_those_of_finite_differences(axis: int, directions: int) -> None:
     layer = GatedScan(4, 3, axis=axis, num_directions=directions).double()
     x = sound(3, 2, 5, 4).double().requires_grad_()
     parts = x, layer.inputs, layer.bias, layer.out
-    assert torch.autograd.gradcheck(lambda *items: _Mix.apply(*items, axis), parts)
+    assert torch.autograd.gradcheck(mixed(axis), parts)
 
 
 def test_scan_gives_the_same_with_and_without_gradients() -> None:
@@ -68,7 +74,7 @@ def test_scan_gives_the_same_with_and_without_gradients() -> None:
 
 def test_a_scan_over_one_place_has_gradients() -> None:
     layer, x = GatedScan(4, 3, axis=0).double(), sound(1, 2, 2, 4).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda *items: _Mix.apply(*items, 0), (x, layer.inputs, layer.bias, layer.out))
+    assert torch.autograd.gradcheck(mixed(0), (x, layer.inputs, layer.bias, layer.out))
 
 
 @pytest.mark.parametrize("rate_hz", [4000, 8000, 16000, 48000])
@@ -92,7 +98,9 @@ def test_the_base_model_is_built_and_has_gradients() -> None:
     layers = read_layers(
         Path(__file__).parents[3] / "configs" / "speaker_extraction.yaml", preset="gpu", overrides=("device=cpu",)
     )
-    made = Extractor(validate_layers(layers, config_type(Config)))
+    config = validate_layers(layers, config_type(Config))
+    assert isinstance(config, Config)
+    made = Extractor(config)
     assert sum(item.numel() for item in made.parameters()) > 1e6
     made(sound(1, 2000), sound(1, 2, 2000)).square().sum().backward()
     assert all(item.grad is not None and bool(item.grad.isfinite().all()) for item in made.parameters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 
 from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.data.bundle import build_data
+from distsys.domains.speaker_extraction.data.mixing import MixtureSource
 from distsys.domains.speaker_extraction.data.speakers import read_speakers
 from distsys.errors import DataError
 from distsys.signals.audio import clipped_share, read_audio
@@ -59,7 +61,7 @@ def test_files_in_chapters_count_for_their_speaker(folder: Path) -> None:
     assert build_data(small_config(speakers=str(folder)), seed=0).provenance["train_speakers"] == 6
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: write(path, np.zeros(0)), "holds no samples"),
     "corrupt": (lambda path: path.write_bytes(b"RIFF....WAVE, but no"), "cannot be read as audio"),
     "stereo": (lambda path: write(path, noise(16000).reshape(8000, 2)), "2 channels"),
@@ -240,7 +242,9 @@ def test_rooms_begin_with_the_direct_sound(folder: Path) -> None:
     for name in ("a", "b", "c"):
         write(folder.parent / "rooms" / f"{name}.wav", response)
     bundle = build_data(small_config(speakers=str(folder), rooms=str(folder.parent / "rooms")), seed=0)
-    rooms = bundle.train.mixer.stock.rooms  # type: ignore[attr-defined]
+    assert isinstance(bundle.train, MixtureSource)
+    rooms = bundle.train.mixer.stock.rooms
+    assert rooms is not None
     assert rooms.shape == (1, 300)
     assert rooms[0, 0] == pytest.approx(0.9)
     assert rooms[0, 200] == pytest.approx(0.3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from distsys.config.layers import read_layers
@@ -15,6 +17,7 @@ from distsys.domains.speaker_extraction import SpeakerExtraction
 from distsys.domains.speaker_extraction.config import Config
 from distsys.domains.speaker_extraction.data import speakers
 from distsys.domains.speaker_extraction.data.mixing import MixtureSource
+from distsys.domains.speaker_extraction.data.recordings import read_recording
 from distsys.training.data import built_data
 from tests.domains.speaker_extraction.support import SMALL, write_speakers
 
@@ -65,9 +68,13 @@ def test_what_a_set_is_made_with_makes_another() -> None:
 
 
 def test_recordings_are_read_once_for_all_of_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, read = write_speakers(tmp_path / "speakers"), []
-    reader = speakers.read_recording
-    monkeypatch.setattr(speakers, "read_recording", lambda path, *rest: read.append(path) or reader(path, *rest))
+    folder, read = write_speakers(tmp_path / "speakers"), list[Path]()
+
+    def counted(path: Path, *rest: Any) -> np.ndarray | None:
+        read.append(path)
+        return read_recording(path, *rest)
+
+    monkeypatch.setattr(speakers, "read_recording", counted)
     for override in ("data.ta_share=0.1", "data.speeds=[1.0]", "data.max_sir_db=9.0", "data.max_interferers=2"):
         built(f"data.speakers={folder}", override)
     assert len(read) == len(set(read)) == 28
