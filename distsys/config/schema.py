@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_serializer,
@@ -160,6 +161,8 @@ class HandoffConfig(Section):
     top_k: PositiveInt = 3
     budget_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     """Share of the final budget that each candidate gets."""
+    fallbacks: NonNegativeInt = 1
+    """Further candidates that are trained to the end, one after the other, where the winner ends without health."""
 
 
 class CoreConfig(Section):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -77,6 +78,26 @@ class DomainInRooms(Generic[ConfigT, ModelT]):
 
         with torch.no_grad():
             return self._room("answer").predict(model, request)
+
+
+class Lazily(Mapping[str, float]):
+    """Metrics that are found when one of them is first looked at: not every row of a table is always needed.
+
+    Args:
+        find: gives them.
+    """
+
+    def __init__(self, find: Callable[[], Mapping[str, float]]) -> None:
+        self._find = cache(find)
+
+    def __getitem__(self, name: str) -> float:
+        return self._find()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._find())
+
+    def __len__(self) -> int:
+        return len(self._find())
 
 
 def part_seed(seed: int, part: str, *, parts: Sequence[str]) -> int:

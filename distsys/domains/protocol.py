@@ -127,12 +127,14 @@ class Evaluation:
         metrics: by name; holds the selection metric and every constrained metric. ``name/part`` is a metric of
             a part of the items; reports fold these away.
         items: the selection metric of each item, shape [items]; its spread gives the noise floor.
+        errors: standard error of constrained metrics, where it is known: outside a band by less is doubtful, not sick.
         details: what the domain's figures and samples need of it, so that nothing is computed again.
     """
 
     metrics: Mapping[str, float]
     items: np.ndarray
     details: Any = None
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def noise_floor(self) -> float:
         """Standard error of the selection metric over items; differences below it are ties."""
@@ -147,6 +149,7 @@ class Baseline:
     Args:
         kind: ``trivial``, which a healthy model beats; ``peer``, another method for the same task; ``bound``, which
             knows what no method is told (an oracle, the truth, a Cramer-Rao bound) and is never "better".
+        metrics: by name; costly ones by :class:`~distsys.domains.kit.Lazily`: training looks at trivial rows alone.
     """
 
     kind: Kind

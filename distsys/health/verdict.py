@@ -59,13 +59,24 @@ class Constraint:
             return math.inf
         return max(self.low - value, value - self.high, 0.0)
 
-    def judge(self, value: float, *, step: int) -> Verdict:
-        """``ok`` inside the band, ``stop`` outside: such a checkpoint is never chosen."""
+    def distance(self, value: float) -> float:
+        """The violation over the size of the band's edge that is crossed, so that constraints can be added up."""
+        edge = self.low if value < self.low else self.high
+        return 0.0 if self.violation(value) == 0.0 else self.violation(value) / (abs(edge) or 1.0)
+
+    def judge(self, value: float, *, step: int, error: float = 0.0) -> Verdict:
+        """``ok`` inside the band, ``stop`` outside: such a checkpoint is never chosen.
+
+        Args:
+            error: standard error of ``value``; outside by no more than that is doubtful, a ``warn``.
+        """
         if self.violation(value) == 0.0:
             return Verdict("ok", f"{self.metric} in its band", f"{self.metric} = {value:.4g}", step)
-        return Verdict(
-            "stop", f"{self.metric} outside its band", f"{self.metric} = {value:.4g}, band {self}", step, self.fix
-        )
+        evidence = f"{self.metric} = {value:.4g}, band {self}"
+        if self.violation(value) <= error:
+            doubt = f"{evidence}, standard error {error:.2g}"
+            return Verdict("warn", f"{self.metric} doubtful", doubt, step, f"evaluate on more items; {self.fix}")
+        return Verdict("stop", f"{self.metric} outside its band", evidence, step, self.fix)
 
     def __str__(self) -> str:
         if math.isinf(self.low):

@@ -17,7 +17,7 @@ from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import domain_homes, get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
 from distsys.files import lock
-from distsys.health.verdict import Verdict
+from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
 
 
@@ -215,9 +215,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 @dataclass
 class Ending:
-    """What a run that ends well is found to be."""
+    """What a run that ends by itself is found to be; ``stopped`` where nothing in it may be chosen."""
 
     verdicts: Sequence[Verdict] = ()
+
+    @property
+    def status(self) -> str:
+        return "stopped" if is_sick(self.verdicts) else "finished"
 
 
 @contextmanager
@@ -235,4 +239,4 @@ def noted_end(spool: Spool) -> Iterator[Ending]:
     except Exception as error:
         spool.finish("failed", str(error))
         raise
-    spool.finish("finished", verdicts=ending.verdicts)
+    spool.finish(ending.status, verdicts=ending.verdicts)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from distsys.console import Bar, Console
 from distsys.domains.protocol import AnyDomain, MetricSpec
-from distsys.errors import StoppedByHealth
 from distsys.pipeline.experiment import noted_end
 from distsys.pipeline.means import Means
 from distsys.report.verdicts import verdict_text
@@ -38,8 +37,10 @@ def train(
     Args:
         through_ray: go through Ray Train even with one worker.
 
+    Whether anything in it may be chosen is for the caller to ask: an outcome without a best one is sick.
+
     Raises:
-        StoppedByHealth: no validation was healthy, so nothing may be chosen.
+        StoppedByHealth: going on became pointless.
         Interrupted: a signal came; the state is saved.
     """
     outcome = Outcome.read(folder, domain.selection)
@@ -54,8 +55,6 @@ def train(
             outcome = Outcome.read(folder, domain.selection)
             assert outcome is not None, "a run that ended left its outcome"
             ending.verdicts = outcome.verdicts
-            _require_health(outcome)
-    _require_health(outcome)
     _say(outcome, domain.selection, record.kind, means.console)
     return outcome
 
@@ -99,22 +98,14 @@ def _note(value: float, metric: MetricSpec) -> str:
     return f"{metric.name} {value:.4g} {metric.unit}"
 
 
-def _require_health(outcome: Outcome) -> None:
-    if outcome.selection.best is not None:
-        return
-    raise StoppedByHealth(
-        f"no checkpoint of {outcome.folder.name} is healthy\n{verdict_text(outcome.verdicts)}",
-        expected="one validation without any of these",
-        fix="what the verdict names; else weaken final.weights, train longer, or choose another trial",
-        verdicts=outcome.verdicts,
-    )
-
-
 def _say(outcome: Outcome, metric: MetricSpec, label: str, console: Console) -> None:
     for note in outcome.notes:
         console.say(f"{label}: {note}")
     best, by_loss = outcome.selection.best, outcome.selection.by_loss
-    assert best is not None and by_loss is not None
+    assert by_loss is not None, "a run that ended was validated"
+    if best is None:
+        console.say(f"{label}: no checkpoint is healthy\n{verdict_text(outcome.verdicts)}")
+        return
     console.say(f"{label}: best checkpoint at step {best.step}, validation {_note(best.value, metric)}")
     if by_loss.step != best.step:
         console.say(f"{label}: the loss alone would have chosen step {by_loss.step}, {_note(by_loss.value, metric)}")

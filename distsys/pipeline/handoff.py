@@ -37,10 +37,10 @@ class Candidate:
 
     Args:
         trial: its number in the search.
-        role: ``best`` or, for the one poor configuration, ``poor``.
+        role: ``best`` or, for the one poor configuration, a control that cannot win, ``poor``.
         before: selection metric under the search's weights.
-        after: selection metric under the final weights; NaN when it failed.
-        verdicts: what is wrong with it under the final weights; empty when healthy.
+        after: selection metric at the end of its slice under the final weights; NaN when it failed.
+        verdicts: what is wrong with it at that end; empty when healthy.
     """
 
     trial: int
@@ -66,8 +66,8 @@ class Handoff:
 
     Args:
         spearman: rank correlation of ``before`` and ``after``, NaN below three candidates.
-        lead: by how much the winner is better than the best other healthy candidate, below 0 where a tie went to
-            the one that the search ranked first; NaN where there is no other.
+        lead: by how much the winner is better than the best other healthy candidate but the control, below 0 where
+            a tie went to the one that the search ranked first; NaN where there is no other.
         noise_floor: standard error of that lead; a smaller one is a tie.
         winner: number of the trial that goes on.
     """
@@ -82,12 +82,27 @@ class Handoff:
     def chosen(self) -> Candidate:
         return next(item for item in self.candidates if item.trial == self.winner)
 
+    def ranked(self, metric: MetricSpec) -> list[Candidate]:
+        """Healthy candidates but the control, the winner first, the others from best to worst."""
+        sign = -1.0 if metric.direction == "max" else 1.0
+        healthy = [item for item in self.candidates if item.role == "best" and not item.is_sick]
+        return sorted(healthy, key=lambda item: (item.trial != self.winner, sign * item.after))
+
     @property
     def agreement(self) -> str:
         """The rank correlation in words."""
         if math.isnan(self.spearman):
             return "no rank correlation below three candidates"
         return f"rank correlation (Spearman) {self.spearman:.2f}"
+
+    def control_wins(self, metric: MetricSpec) -> bool:
+        """Whether the poor control is healthy and better than the winner by more than the noise floor."""
+        floor = 0.0 if math.isnan(self.noise_floor) else self.noise_floor
+        return any(
+            metric.better(item.after, than=self.chosen.after) and abs(item.after - self.chosen.after) > floor
+            for item in self.candidates
+            if item.role == "poor" and not item.is_sick
+        )
 
     def lead_text(self, unit: str) -> str:
         """How clearly the winner won, in words."""
@@ -212,9 +227,10 @@ def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
     metric = experiment.domain.selection
     candidates = [_candidate(row, role, source) for row, role in source.chosen]
     sign = -1.0 if metric.direction == "max" else 1.0
-    healthy = sorted((item for item in candidates if not item.is_sick), key=lambda item: sign * item.after)
+    chosen = [item for item in candidates if item.role == "best"]
+    healthy = sorted((item for item in chosen if not item.is_sick), key=lambda item: sign * item.after)
     if not healthy:
-        found = [verdict for item in candidates for verdict in item.verdicts]
+        found = [verdict for item in chosen for verdict in item.verdicts]
         raise StoppedByHealth(
             f"no candidate stays healthy under the final weights\n{verdict_text(found)}",
             expected="one candidate without any of these",
@@ -229,7 +245,7 @@ def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
 
 def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
     outcome = source.outcome(row.number)
-    choice = outcome.choice if outcome else None
+    choice = outcome.selection.last if outcome else None
     if choice is None:
         failure = source.failures.get(row.number, NO_VALIDATION)
         return Candidate(row.number, role, dict(row.params), row.value, math.nan, (failure,))
@@ -238,7 +254,7 @@ def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
 
 def _items(number: int, source: _CandidateSource) -> list[float]:
     outcome = source.outcome(number)
-    return list(outcome.choice.items) if outcome and outcome.choice else []
+    return list(outcome.selection.last.items) if outcome and outcome.selection.last else []
 
 
 def _winner(healthy: list[Candidate], source: _CandidateSource) -> Candidate:
@@ -274,5 +290,7 @@ def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     moved = f"{metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}"
     console.say(f"handoff: trial {chosen.trial} goes on, {moved}")
     console.say(f"handoff: {handoff.lead_text(metric.unit)}; {handoff.agreement}")
+    if handoff.control_wins(metric):
+        console.say("handoff: the control, a poor trial, came out ahead: the search's ranking tells little here")
     if sick := [verdict for item in handoff.candidates for verdict in item.verdicts]:
         console.say(f"handoff: refused or warned of\n{verdict_text(sick)}")

@@ -142,9 +142,12 @@ def _final_section(page: Page, found: Assessment) -> None:
 def _training_section(page: Page, experiment: Experiment, final: Outcome) -> None:
     metric = experiment.domain.selection
     best, by_loss = final.selection.best, final.selection.by_loss
-    assert best is not None and by_loss is not None
+    shown = best or final.selection.nearest
+    assert shown is not None and by_loss is not None, "a run that ended was validated"
     page.heading("Final training")
-    page.text(f"Chosen: step {best.step}, validation {metric.name} {best.value:.4g} {metric.unit}.")
+    what = "Chosen" if best else "Nothing is healthy; nearest to its bands"
+    page.text(f"{what}: step {shown.step}, validation {metric.name} {shown.value:.4g} {metric.unit}.")
+    _verdicts(page, shown.verdicts)
     page.text(
         f"The loss alone would have chosen step {by_loss.step}: {metric.name} {by_loss.value:.4g} {metric.unit}"
         f"{', which is sick:' if is_sick(by_loss.verdicts) else '.'}"
@@ -160,7 +163,7 @@ def _training_section(page: Page, experiment: Experiment, final: Outcome) -> Non
     curves = {name: [line.metrics[name] for line in lines] for name in dict.fromkeys(names)}
     moving = {name: [line.metrics[name] for line in lines] for name in terms}
     curves |= {name: values for name, values in moving.items() if len(set(values)) > 1}
-    page.figure("Learning curves", learning_curves([line.step for line in lines], curves, best_step=best.step))
+    page.figure("Learning curves", learning_curves([line.step for line in lines], curves, best_step=shown.step))
     last = lines[-1].metrics
     page.table(
         ["term", "unit", "raw value", "weight", "gradient share"],

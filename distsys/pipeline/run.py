@@ -11,10 +11,10 @@ import torch
 import yaml
 
 from distsys.config.validate import dump, with_values
-from distsys.errors import UsageError
+from distsys.errors import StoppedByHealth, UsageError
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import train
-from distsys.pipeline.handoff import Handoff, run_handoff
+from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
 from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
@@ -131,7 +131,7 @@ def _tags(experiment: Experiment) -> dict[str, str]:
 
 
 def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, means: Means, ending: Ending) -> RunResult:
-    outcome = _final_training(experiment, handoff, means)
+    outcome = _healthy_or_nearest(experiment, handoff, means)
     examined = _examined(outcome, experiment.folder)
     found = examined.assessment
     ending.verdicts = found.verdicts
@@ -143,18 +143,43 @@ def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, mean
     return RunResult(found, report)
 
 
-def _final_training(experiment: Experiment, handoff: Handoff, means: Means) -> Outcome:
-    chosen, number = handoff.chosen, means.num_workers
-    spec = RunSpec(with_values(experiment.config, chosen.params), "final")
+def _healthy_or_nearest(experiment: Experiment, handoff: Handoff, means: Means) -> Outcome:
+    """The first final training with a healthy checkpoint; where there is none, the one that came nearest to its bands.
+
+    Raises:
+        StoppedByHealth: no candidate was trained far enough to be validated.
+    """
+    outcomes: list[Outcome] = []
+    stopped: StoppedByHealth | None = None
+    for candidate in handoff.ranked(experiment.domain.selection)[: 1 + experiment.config.handoff.fallbacks]:
+        try:
+            outcomes.append(_final_training(experiment, candidate, means))
+        except StoppedByHealth as error:
+            stopped = error
+            means.console.say(f"final: trial {candidate.trial} was stopped\n{error}")
+            continue
+        if outcomes[-1].checkpoint is not None:
+            return outcomes[-1]
+    if not outcomes:
+        assert stopped is not None, "a handoff has a healthy candidate"
+        raise stopped
+    nearest = min(outcomes, key=lambda outcome: outcome.distance)
+    means.console.say(f"final: nothing is healthy; nearest to its bands is {nearest.nearest_checkpoint}")
+    return nearest
+
+
+def _final_training(experiment: Experiment, candidate: Candidate, means: Means) -> Outcome:
+    number = means.num_workers
+    spec = RunSpec(with_values(experiment.config, candidate.params), "final")
     folder = experiment.folder / "final" / spec.identity[:8]
-    tags = {"distsys.trial": str(chosen.trial), "distsys.phase": "final"}
+    tags = {"distsys.trial": str(candidate.trial), "distsys.phase": "final"}
     record = RunRecord("final", "final", str(experiment.folder), flat_params(spec.config), tags)
-    means.console.say(f"final: trial {chosen.trial}, {spec.steps} steps, strong weights, workers: {number}")
+    means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {number}")
     through_ray = not means.is_local and (number > 1 or _is_elsewhere(spec.config.device))
     outcome = train(spec, experiment.domain, folder=folder, record=record, through_ray=through_ray, means=means)
-    assert outcome.checkpoint is not None
-    manifest = Spool(folder).artifact("manifest.json")
-    manifest.write_bytes((outcome.checkpoint / "manifest.json").read_bytes())
+    if outcome.checkpoint is not None:
+        manifest = Spool(folder).artifact("manifest.json")
+        manifest.write_bytes((outcome.checkpoint / "manifest.json").read_bytes())
     return outcome
 
 
@@ -164,7 +189,10 @@ def _is_elsewhere(device: str) -> bool:
 
 
 def _examined(outcome: Outcome, folder: Path) -> Examined:
-    assert outcome.checkpoint is not None, "a run without a healthy checkpoint was refused before"
-    examined = examine(outcome.checkpoint)
+    """The outcome's checkpoint on its test set: the best, or the nearest where none may be chosen, which stays sick."""
+    path = outcome.checkpoint or outcome.nearest_checkpoint
+    assert path is not None, "a run that ended was validated"
+    refused = () if outcome.checkpoint else [verdict for verdict in outcome.verdicts if verdict.status == "stop"]
+    examined = examine(path, refused=refused)
     examined.assessment.write(folder / "evaluation.json")
     return examined

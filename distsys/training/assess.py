@@ -17,7 +17,6 @@ from distsys.domains.protocol import (
     Evaluation,
     MetricSpec,
     Sampling,
-    effective_constraints,
 )
 from distsys.domains.registry import get_domain
 from distsys.errors import UsageError
@@ -25,7 +24,8 @@ from distsys.files import write_json
 from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.training import checkpoint
 from distsys.training.data import built_data, changed_sets
-from distsys.training.evaluate import evaluate, judged, undisturbed
+from distsys.training.evaluate import evaluate, undisturbed
+from distsys.training.judge import Judge
 from distsys.training.spec import RunSpec
 from distsys.training.workers import pick_device
 
@@ -144,13 +144,18 @@ def assess(path: Path) -> Assessment:
     return examine(path).assessment
 
 
-def examine(path: Path) -> Examined:
-    """The same, with what figures and samples need."""
+def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
+    """The same, with what figures and samples need.
+
+    Args:
+        refused: why validation did not choose it; it is sick then whatever the test set says.
+    """
     loaded = load_model(path)
     domain, bundle = loaded.domain, loaded.data()
     test = bundle.test.to(next(loaded.model.parameters()).device)
-    constraints = effective_constraints(domain, loaded.spec.bands())
-    found = evaluate(domain, loaded.model, test, constraints=constraints)
+    rows = domain.baselines(loaded.spec.config, bundle, bundle.test)
+    judge = Judge.of(domain, loaded.spec, bundle, bundle.test)
+    found = evaluate(domain, loaded.model, test, constraints=judge.constraints)
     assessment = Assessment(
         checkpoint=str(path),
         step=loaded.source.step,
@@ -159,14 +164,9 @@ def examine(path: Path) -> Examined:
         direction=domain.selection.direction,
         noise_floor=found.noise_floor(),
         metrics=dict(found.metrics),
-        constraints={item.metric: _held(item, found.metrics[item.metric]) for item in constraints},
-        baselines=dict(domain.baselines(loaded.spec.config, bundle, bundle.test)),
-        verdicts=judged(
-            found,
-            constraints,
-            values={domain.selection.name: found.metrics[domain.selection.name]},
-            step=loaded.source.step,
-        ),
+        constraints={item.metric: _held(item, found.metrics[item.metric]) for item in judge.constraints},
+        baselines={name: Baseline(row.kind, dict(row.metrics)) for name, row in rows.items()},
+        verdicts=[*refused, *judge.verdicts(found, step=loaded.source.step)],
         data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
         changed=changed_sets(loaded.source.meta, bundle),
     )
@@ -178,13 +178,15 @@ def _held(constraint: Constraint, value: float) -> dict[str, Any]:
 
 
 def known_verdicts(path: Path) -> tuple[Verdict, ...]:
-    """What the evaluation of the checkpoint in ``path`` found wrong, where it was evaluated."""
+    """What is wrong with the checkpoint in ``path``, by its evaluation or, without one, by its own validation."""
     for folder in path.parents[:_DEEPEST]:
         written = folder / "evaluation.json"
         if written.is_file():
             content = json.loads(written.read_text(encoding="utf-8"))
-            return Verdict.read_all(content["verdicts"]) if content["checkpoint"] == str(path) else ()
-    return ()
+            if content["checkpoint"] == str(path):
+                return Verdict.read_all(content["verdicts"])
+    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    return Verdict.read_all(meta.get("verdicts", ()))
 
 
 def find_checkpoint(place: Path) -> Path:
@@ -198,15 +200,20 @@ def find_checkpoint(place: Path) -> Path:
     outcomes = sorted(place.glob("final/*/outcome.json")) or sorted(place.glob("outcome.json"))
     if not outcomes:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])
-    if len(outcomes) != 1:
-        found = ", ".join(sorted({str(item.parent) for item in outcomes})) or "none"
+    states = {path.parent: json.loads(path.read_text(encoding="utf-8"))["selection"] for path in outcomes}
+    healthy = {folder: state["best"]["step"] for folder, state in states.items() if state["best"]}
+    if len(healthy) == 1:
+        return checkpoint.directory_of(*next(iter(healthy.items())))
+    nearest = {folder: state["nearest"] for folder, state in states.items() if state["nearest"]}
+    if not healthy and nearest:
+        folder = min(nearest, key=lambda folder: nearest[folder]["distance"])
         raise UsageError(
-            f"{place}: {len(outcomes)} finished trainings ({found})",
-            expected="an experiment with one finished training, or a checkpoint directory",
-            fix="name one of them" if outcomes else "run 'distsys run' or 'distsys final' first",
+            f"{place}: no checkpoint is healthy",
+            fix=f"see its report; nearest to its bands is {checkpoint.directory_of(folder, nearest[folder]['step'])}, "
+            "which answers with a warning when it is named",
         )
-    content = json.loads(outcomes[0].read_text(encoding="utf-8"))
-    best = content["selection"]["best"]
-    if best is None:
-        raise UsageError(f"{place}: no checkpoint is healthy", fix="see its report for what the constraints object to")
-    return checkpoint.directory_of(outcomes[0].parent, best["step"])
+    raise UsageError(
+        f"{place}: {len(states)} finished trainings ({', '.join(sorted(map(str, states))) or 'none'})",
+        expected="an experiment with one finished training, or a checkpoint directory",
+        fix="name one of them" if states else "run 'distsys run' or 'distsys final' first",
+    )

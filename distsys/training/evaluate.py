@@ -16,8 +16,8 @@ from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation
 from distsys.errors import ConfigError, did_you_mean
 from distsys.health.causes import NOT_FINITE
-from distsys.health.judging import judge_constraints, judge_finite
 from distsys.health.verdict import Constraint, Verdict, is_sick
+from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 
 
@@ -34,6 +34,7 @@ class Validation:
         gradient_shares: each term's share of the gradient norm on the last training batch.
         items: the selection metric of each item.
         verdicts: what is wrong with it; empty when healthy.
+        distance: how far it is from its bands in all, 0 within them.
         extra: learning rate, gradient norm, speed and the like.
     """
 
@@ -45,6 +46,7 @@ class Validation:
     gradient_shares: Mapping[str, float]
     items: Sequence[float]
     verdicts: Sequence[Verdict]
+    distance: float = 0.0
     extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -117,14 +119,6 @@ def mean_terms(
     return {name: value / count for name, value in sums.items()}
 
 
-def judged(
-    evaluation: Evaluation, constraints: Sequence[Constraint], *, values: Mapping[str, float], step: int
-) -> list[Verdict]:
-    """What is wrong: ``values`` that are not finite, and metrics outside their bands."""
-    verdicts = [judge_finite(values, step=step), *judge_constraints(constraints, evaluation.metrics, step=step)]
-    return [verdict for verdict in verdicts if verdict is not None and verdict.status != "ok"]
-
-
 def validate(
     domain: AnyDomain,
     model: nn.Module,
@@ -132,14 +126,14 @@ def validate(
     *,
     config: CoreConfig,
     objective: Objective,
-    constraints: Sequence[Constraint],
+    judge: Judge,
     step: int,
     progress: float,
 ) -> Validation:
-    """Metrics, terms and constraints of ``model`` at one moment of a run."""
-    evaluation = evaluate(domain, model, data, constraints=constraints)
+    """Metrics, terms and verdicts of ``model`` at one moment of a run."""
+    evaluation = evaluate(domain, model, data, constraints=judge.constraints)
     terms = mean_terms(domain, model, data, config=config, seed=0)
-    loss, name = float(objective.total(terms, progress)), domain.selection.name
+    loss = float(objective.total(terms, progress))
     return Validation(
         step=step,
         loss=loss,
@@ -148,6 +142,7 @@ def validate(
         weights=objective.weights(progress),
         gradient_shares={},
         items=[float(value) for value in evaluation.items],
-        verdicts=judged(evaluation, constraints, values={name: evaluation.metrics[name], "loss": loss}, step=step),
+        verdicts=judge.verdicts(evaluation, step=step, loss=loss),
+        distance=judge.distance(evaluation),
         extra={"noise_floor": evaluation.noise_floor()},
     )

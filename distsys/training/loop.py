@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from distsys.domains.protocol import Batch, effective_constraints, to_device
+from distsys.domains.protocol import Batch, to_device
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
+from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
@@ -54,7 +55,7 @@ class Run:
         self._stepper = Stepper(
             self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers
         )
-        self._constraints = effective_constraints(self._domain, self._spec.bands())
+        self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
         self.step = 0
         self.notes: list[str] = []
@@ -129,7 +130,7 @@ class Run:
             self._validation_set,
             config=self._spec.config,
             objective=self._objective,
-            constraints=self._constraints,
+            judge=self._judge,
             step=self.step,
             progress=progress,
         )
@@ -153,17 +154,19 @@ class Run:
             statistics=self.data.statistics,
         )
         best = self.selection.best.step if self.selection.best else None
-        kept = {self.step, self._previous_step, best, self.selection.last_healthy_step}
+        nearest = self.selection.nearest.step if self.selection.nearest and best is None else None
+        kept = {self.step, self._previous_step, best, nearest, self.selection.last_healthy_step}
         checkpoint.keep_only(self._context.folder, [step for step in kept if step is not None])
         self._previous_step = self.step
 
     def _meta(self) -> dict[str, Any]:
-        healthy = self.selection.last_healthy_step == self.step
+        last, healthy = self.selection.last, self.selection.last_healthy_step == self.step
         return {
             "step": self.step,
             **self._spec.content(),
             "identity": self._spec.identity,
             "health": "ok" if healthy else "not shown healthy at this step",
+            "verdicts": [verdict.content() for verdict in last.verdicts] if last and last.step == self.step else [],
             "selection": self.selection.state(),
             "sets": set_digests(self.data),
         }

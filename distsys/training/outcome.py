@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,20 @@ class Outcome:
         return directory_of(self.folder, best.step) if best else None
 
     @property
+    def distance(self) -> float:
+        """How far its nearest validation is from its bands in all."""
+        return self.selection.nearest.distance if self.selection.nearest else math.inf
+
+    @property
+    def nearest_checkpoint(self) -> Path | None:
+        """That of the validation that came nearest to its bands."""
+        nearest = self.selection.nearest
+        return directory_of(self.folder, nearest.step) if nearest else None
+
+    @property
     def choice(self) -> Choice | None:
-        """What stands for the run: its best healthy validation, else what the loss chose."""
-        return self.selection.best or self.selection.by_loss
+        """What stands for the run: its best healthy validation, else the one nearest to its bands."""
+        return self.selection.best or self.selection.nearest
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from distsys.domains.protocol import MetricSpec
-from distsys.health.verdict import Verdict
+from distsys.health.verdict import Verdict, is_sick
 from distsys.training.evaluate import Validation
 
 
@@ -34,11 +34,24 @@ class Choice:
     metrics: Mapping[str, float]
     items: Sequence[float]
     verdicts: Sequence[Verdict]
+    distance: float = 0.0
+
+    @property
+    def is_sick(self) -> bool:
+        return is_sick(self.verdicts)
 
     @classmethod
     def of(cls, validation: Validation, spec: MetricSpec) -> Self:
         value = validation.metrics[spec.name]
-        return cls(validation.step, value, validation.loss, validation.metrics, validation.items, validation.verdicts)
+        return cls(
+            validation.step,
+            value,
+            validation.loss,
+            validation.metrics,
+            validation.items,
+            validation.verdicts,
+            validation.distance,
+        )
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
@@ -53,6 +66,8 @@ class Selection:
     Args:
         best: the best healthy validation, or None while there is none.
         by_loss: what the loss alone would have chosen.
+        last: the latest validation.
+        nearest: the one that came nearest to its bands, the later of equals.
         last_healthy_step: latest step whose constraints held, or None.
     """
 
@@ -60,12 +75,17 @@ class Selection:
     best: Choice | None = None
     by_loss: Choice | None = None
     last_healthy_step: int | None = None
+    last: Choice | None = None
+    nearest: Choice | None = None
     history: list[tuple[int, float]] = field(default_factory=list)
 
     def update(self, validation: Validation) -> None:
         """Take one more validation into account."""
         candidate = Choice.of(validation, self.spec)
         self.history.append((candidate.step, candidate.value))
+        self.last = candidate
+        if self.nearest is None or not candidate.distance > self.nearest.distance:
+            self.nearest = candidate
         if self._has_lower_loss(candidate):
             self.by_loss = candidate
         if not validation.healthy:
@@ -89,13 +109,15 @@ class Selection:
         return {
             "best": self.best and asdict(self.best),
             "by_loss": self.by_loss and asdict(self.by_loss),
+            "last": self.last and asdict(self.last),
+            "nearest": self.nearest and asdict(self.nearest),
             "last_healthy_step": self.last_healthy_step,
             "history": self.history,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        self.best = Choice.read(state["best"]) if state["best"] else None
-        self.by_loss = Choice.read(state["by_loss"]) if state["by_loss"] else None
+        for name in ("best", "by_loss", "last", "nearest"):
+            setattr(self, name, Choice.read(state[name]) if state[name] else None)
         self.last_healthy_step = state["last_healthy_step"]
         self.history = [(step, value) for step, value in state["history"]]

@@ -43,6 +43,8 @@ def leave_outcome(folder: Path, experiment: Experiment, items: Sequence[float], 
     """What a run leaves whose only validation had these errors."""
     metric = experiment.domain.selection
     value = float(np.mean(items))
-    choice = Choice(20, value, value, {metric.name: value}, list(items), verdicts)
-    selection = Selection(metric, None if verdicts else choice, choice, None if verdicts else 20, [(20, value)])
+    choice = Choice(20, value, value, {metric.name: value}, list(items), verdicts, distance=float(bool(verdicts)))
+    selection = Selection(metric, by_loss=choice, last=choice, nearest=choice, history=[(20, value)])
+    if not verdicts:
+        selection.best, selection.last_healthy_step = choice, 20
     Outcome(folder, {}, selection).write()

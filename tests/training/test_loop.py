@@ -119,7 +119,7 @@ def test_validation_leaves_every_random_state_alone(outside: Path, tmp_path: Pat
     looks = [
         validate(
             run._domain, run._stepper.evaluated, run.data.validation, config=run._spec.config, objective=run._objective,
-            constraints=run._constraints, step=0, progress=0.0,
+            judge=run._judge, step=0, progress=0.0,
         )
         for _ in range(2)
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from distsys.config.schema import Schedule
 from distsys.domains.protocol import TermSpec
 from distsys.training.evaluate import mean_terms, validate
+from distsys.training.judge import Judge
 from distsys.training.loop import Run
 from distsys.training.objective import Objective
 from distsys.training.step import learning_rate_factor
@@ -68,7 +69,7 @@ def test_training_and_validation_weigh_the_same_batch_alike(outside: Path, tmp_p
         data,
         config=run._spec.config,
         objective=run._objective,
-        constraints=(),
+        judge=Judge(run._domain.selection),
         step=0,
         progress=0.0,
     )

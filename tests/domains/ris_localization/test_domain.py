@@ -18,7 +18,8 @@ from distsys.domains.ris_localization.model.network import CovarianceNet
 from distsys.domains.ris_localization.model.subspace import aligned, main_eigenvectors
 from distsys.testing.contract import DomainContract
 from distsys.testing.subject import Overfit
-from distsys.training.evaluate import evaluate, judged
+from distsys.training.evaluate import evaluate
+from distsys.training.judge import Judge
 
 SMALL = (
     "data.num_x=4",
@@ -84,7 +85,7 @@ def verdicts(model: CovarianceNet, bundle: DataBundle) -> list[str]:
     """The evidence of each."""
     domain = RisLocalization()
     found = evaluate(domain, model, bundle.validation, constraints=domain.constraints)
-    return [verdict.evidence for verdict in judged(found, domain.constraints, values={}, step=0)]
+    return [verdict.evidence for verdict in Judge(domain.selection, domain.constraints).verdicts(found, step=0)]
 
 
 def test_alignment_alone_is_detected_as_rank_collapse() -> None:

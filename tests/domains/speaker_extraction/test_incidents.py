@@ -31,6 +31,7 @@ from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.domains.speaker_extraction.score.metrics import Scores
 from distsys.signals.levels import energy_db
 from distsys.training.evaluate import Validation, validate
+from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.selection import Selection
 from distsys.training.step import Stepper
@@ -135,7 +136,7 @@ def looked_at(model: nn.Module, data: EvalSet, step: int, *, w_ta: float = 1.0) 
         data,
         config=core_config(),
         objective=objective,
-        constraints=DOMAIN.constraints,
+        judge=Judge(DOMAIN.selection, DOMAIN.constraints),
         step=step,
         progress=1.0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from distsys.domains.ground_motion.data.levels import LevelModel, features_of, l
 from distsys.domains.ground_motion.data.operators import NUM_BANDS, frames_of, half_power, highpart, lowpass, rms
 from distsys.domains.ground_motion.model.synthesis import filled_with_noise
 from distsys.domains.ground_motion.score.metrics import Scores
+from distsys.domains.kit import Lazily
 from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind, Statistics
 
 _COUNT = 40
@@ -68,8 +70,8 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
         "hybrid, oracle level": ("bound", _oracle_hybrid),
         "fair hybrid": ("peer", _fair_hybrid),
     }
-    rows = {name: Baseline(kind, _scored(data, fitted, way)) for name, (kind, way) in ways.items()}
-    return {**rows, "sibling": Baseline("bound", _sibling(data))}
+    rows = {name: Baseline(kind, Lazily(partial(_scored, data, fitted, way))) for name, (kind, way) in ways.items()}
+    return {**rows, "sibling": Baseline("bound", Lazily(partial(_sibling, data)))}
 
 
 def _of_fold(statistics: Statistics, fold: int) -> dict[str, Tensor]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
-from distsys.domains.kit import named
+from distsys.domains.kit import Lazily, named
 from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
 from distsys.domains.ris_localization.config import Config, DataConfig
 from distsys.domains.ris_localization.data.conditions import condition_name
@@ -26,14 +27,8 @@ from distsys.domains.ris_localization.score.greedy import greedy_ml
 from distsys.domains.ris_localization.score.metrics import bound_summary, summary
 from distsys.shapes import Float
 
-_KINDS: Mapping[str, Kind] = {
-    "raw MUSIC": "peer",
-    "smoothed": "peer",
-    "greedy ML": "peer",
-    "oracle": "bound",
-    "constant": "trivial",
-    "CRB": "bound",
-}
+Row = Callable[[DataConfig, Batch, Tensor], dict[str, float]]
+"""Metrics on the scenes of one batch, given the Cramer-Rao deviations there."""
 _SMOOTHING = 2
 """A smoothed covariance averages the windows of an array that is this much smaller along each side."""
 
@@ -44,29 +39,56 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
     ``oracle`` is MUSIC on A A^H of the true sources, ``raw MUSIC`` on the sample covariance, both polished by
     maximum likelihood where a metric is not called ``music_...``; ``CRB`` holds what the bound allows.
     """
-    rows: dict[str, dict[str, float]] = {name: {} for name in _KINDS}
-    for batch, bound in zip(data.batches, deviations(config.data, data), strict=True):
-        for name, found in _rows_of(config.data, batch, bound).items():
-            rows[name] |= named(found, condition_name(batch))
-    return {name: Baseline(_KINDS[name], {**overall(row), **row}) for name, row in rows.items()}
-
-
-def _rows_of(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, dict[str, float]]:
-    localizer = localizer_of(data)
-
-    def row(uvq: Tensor, prefix: str = "") -> dict[str, float]:
-        return {prefix + key: value for key, value in summary(errors_of(uvq, batch), bound).items()}
-
-    raw, best, constant = localizer.raw(batch), oracle(data, batch), row(middle_of(data, batch))
-    return {
-        "raw MUSIC": {**row(raw.music, "music_"), **row(raw.polished)},
-        "smoothed": row(smoothed_music(data, batch), "music_"),
-        "greedy ML": row(greedy_ml(localizer, batch)),
-        "oracle": {**row(best.music, "music_"), **row(best.polished)},
-        # Nothing is left to polish in it: under both names, so that it can be compared by what selects.
-        "constant": {"music_position_error_m": constant["position_error_m"], **constant},
-        "CRB": bound_summary(bound, present_in(batch)),
+    rows: dict[str, tuple[Kind, Row]] = {
+        "raw MUSIC": ("peer", _raw),
+        "smoothed": ("peer", _smoothed),
+        "greedy ML": ("peer", _greedy),
+        "oracle": ("bound", _oracle),
+        "constant": ("trivial", _constant),
+        "CRB": ("bound", _bound),
     }
+    return {name: Baseline(kind, Lazily(partial(_over, config.data, data, row))) for name, (kind, row) in rows.items()}
+
+
+def _over(data: DataConfig, frozen: EvalSet, row: Row) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for batch, bound in zip(frozen.batches, deviations(data, frozen), strict=True):
+        found |= named(row(data, batch, bound), condition_name(batch))
+    return {**overall(found), **found}
+
+
+def _summary(uvq: Tensor, batch: Batch, bound: Tensor, prefix: str = "") -> dict[str, float]:
+    return {prefix + key: value for key, value in summary(errors_of(uvq, batch), bound).items()}
+
+
+def _both(found: Estimate, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return {**_summary(found.music, batch, bound, "music_"), **_summary(found.polished, batch, bound)}
+
+
+def _raw(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return _both(localizer_of(data).raw(batch), batch, bound)
+
+
+def _smoothed(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return _summary(smoothed_music(data, batch), batch, bound, "music_")
+
+
+def _greedy(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return _summary(greedy_ml(localizer_of(data), batch), batch, bound)
+
+
+def _oracle(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return _both(oracle(data, batch), batch, bound)
+
+
+def _constant(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    """Nothing is left to polish in it: under both names, so that it can be compared by what selects."""
+    found = _summary(middle_of(data, batch), batch, bound)
+    return {"music_position_error_m": found["position_error_m"], **found}
+
+
+def _bound(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    return bound_summary(bound, present_in(batch))
 
 
 def oracle(data: DataConfig, batch: Batch) -> Estimate:

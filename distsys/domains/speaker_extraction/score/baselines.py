@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
+from distsys.domains.kit import Lazily
 from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
 from distsys.domains.speaker_extraction.config import Config
 from distsys.domains.speaker_extraction.data.queries import target_of
@@ -20,13 +22,13 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
     """``mixture``: nothing done; ``oracle mask``: the ideal ratio mask, which has to know the target."""
     stft = Stft(2 * round(_ORACLE_WINDOW_S * config.data.sample_rate_hz / 2))
     return {
-        "mixture": _row("trivial", data, map(as_it_is, data.batches)),
-        "oracle mask": _row("bound", data, (ideal_ratio_mask(batch, stft) for batch in data.batches)),
+        "mixture": _row("trivial", data, as_it_is),
+        "oracle mask": _row("bound", data, partial(ideal_ratio_mask, stft=stft)),
     }
 
 
-def _row(kind: Kind, data: EvalSet, estimates: Iterable[Tensor]) -> Baseline:
-    return Baseline(kind, summaries(scores_by_group(data.batches, estimates)))
+def _row(kind: Kind, data: EvalSet, estimate: Callable[[Batch], Tensor]) -> Baseline:
+    return Baseline(kind, Lazily(lambda: summaries(scores_by_group(data.batches, map(estimate, data.batches)))))
 
 
 def as_it_is(batch: Batch) -> Tensor:
