@@ -19,7 +19,7 @@ from tests.training.test_loop import assert_same_weights, numbers, weights
 TOLERANCE = 1e-4
 """Relative difference of weights after 120 steps: two workers add their gradients in another order."""
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.promise, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 from distsys.files import lock
 from distsys.tracking.spool import read_metrics, read_status
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.promise, pytest.mark.filterwarnings("ignore")]
 Call = Callable[..., tuple[int, str, str]]
 
 

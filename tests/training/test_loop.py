@@ -78,6 +78,7 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bit_equal(
 
 
 @pytest.mark.slow
+@pytest.mark.promise
 def test_kill_9_of_the_process_and_the_same_command_ends_bit_equal(outside: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "distsys.cli", "train", str(outside / "sine.yaml"), "--local", "--quiet", "--json"]
     command += ["--set", "final.steps=3000", "--set", "final.eval_every_steps=200"]
