@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from distsys.commands.configs import config, data
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.models import evaluate, export, predict, ui
+from distsys.console import wrapped
 from distsys.errors import DistsysError
 from distsys.options import (
     Parser,
@@ -37,7 +39,7 @@ _EXIT_CODES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    debug, as_json = "--debug" in given, "--json" in given
     try:
         options = _parser().parse_args(given)
         command: Callable[[argparse.Namespace], int] = options.run
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistsysError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(wrapped(f"error: {error}")), file=sys.stderr)
+        if as_json:
+            print(json.dumps(error.content(), indent=1))
         return error.exit_code
     except ModuleNotFoundError as error:
         if debug or error.name is None or error.name.startswith("distsys"):

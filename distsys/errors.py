@@ -22,6 +22,10 @@ class DistsysError(Exception):
         self.found, self.expected, self.fix = found, expected, fix
         super().__init__(found, expected, fix)
 
+    def content(self) -> dict[str, Any]:
+        """Plain values, for whoever asked for JSON."""
+        return {"error": type(self).__name__, "found": self.found, "expected": self.expected, "fix": self.fix}
+
     def __str__(self) -> str:
         lines = [self.found]
         if self.expected:
@@ -78,6 +82,10 @@ class StoppedByHealth(DistsysError):
     def __init__(self, found: str, *, expected: str = "", fix: str = "", verdicts: Sequence[Any] = ()) -> None:
         super().__init__(found, expected=expected, fix=fix)
         self.verdicts = tuple(verdicts)
+
+    def content(self) -> dict[str, Any]:
+        """The same, with what was found by its causes."""
+        return {**super().content(), "verdicts": [verdict.content() for verdict in self.verdicts]}
 
 
 class Interrupted(DistsysError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,21 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """The same for plain values."""
-    write_text(path, json.dumps(content, indent=1))
+    """The same for plain values, as JSON that every language reads: what is no number is null."""
+    write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
+
+
+def number_or_nan(value: float | None) -> float:
+    """What :func:`write_json` made null, a number again."""
+    return math.nan if value is None else value
 
 
 def append(path: Path, content: bytes) -> None:

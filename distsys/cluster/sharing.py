@@ -1,4 +1,7 @@
-"""Data that the driver has built, in Ray's object store: read once a node instead of once a process."""
+"""Data that the driver has built, in Ray's object store: read once a node instead of once a process.
+
+A domain whose data cannot be pickled breaks a promise (``distsys check-domain``): each of its processes builds anew.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ class Shared:
     """What this process has kept, for those of the cluster. Arrays are not copied on a node, tensors are."""
 
     def __init__(self) -> None:
-        # A domain's data that cannot be pickled are built again by every process.
         self._reference = ray.put(tuple(entry for entry in kept() if _can_travel(entry)))
 
     def take_over(self) -> None:

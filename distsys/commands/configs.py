@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distsys.commands.experiments import load
 from distsys.commands.output import show
-
-if TYPE_CHECKING:
-    from distsys.pipeline.experiment import Experiment
 
 
 def config(options: argparse.Namespace) -> int:
@@ -19,10 +16,10 @@ def config(options: argparse.Namespace) -> int:
     from distsys.config.validate import provenance
     from distsys.pipeline.experiment import preflight
 
-    experiment = load(options)
     if options.schema:
-        print(json.dumps(schema(experiment, options.schema), indent=1))
+        print(json.dumps(schema(options.config, options.schema), indent=1))
         return 0
+    experiment = load(options)
     if options.check:
         preflight(experiment)
         show(
@@ -38,15 +35,19 @@ def config(options: argparse.Namespace) -> int:
     return 0
 
 
-def schema(experiment: Experiment, kind: str) -> dict[str, Any]:
-    """The JSON Schema of an experiment's config or, by ``space``, of its search space."""
+def schema(name: str, kind: str) -> dict[str, Any]:
+    """The JSON Schema of a config or, by ``space``, of its search space; the config may be wrong yet."""
     from distsys.config.editor import config_schema, space_schema
+    from distsys.config.layers import find_config, read_layers
+    from distsys.config.validate import config_type
+    from distsys.domains.registry import domain_homes
+    from distsys.pipeline.experiment import named_domain
 
-    domain = experiment.domain
-    if kind == "space":
-        return space_schema(experiment.config, title=f"search space of {domain.name}")
+    domain = named_domain(read_layers(find_config(name, homes=domain_homes()), preset=None, overrides=()))
     weights = [term.weight_name for term in domain.terms]
-    return config_schema(type(experiment.config), weights=weights, title=domain.title)
+    if kind == "space":
+        return space_schema(config_type(domain.config), weights=weights, title=f"search space of {domain.name}")
+    return config_schema(config_type(domain.config), weights=weights, title=domain.title)
 
 
 def data(options: argparse.Namespace) -> int:

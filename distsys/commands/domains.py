@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from distsys.commands.output import show
@@ -35,8 +36,12 @@ def new_domain(options: argparse.Namespace) -> int:
     folder = parent / name
     plain = {"domain": name, "folder": str(folder), "files": [str(parent / path) for path in files]}
     lines = [f"wrote {len(files)} files to {folder}", *(f"  {path}" for path in files)]
-    place = folder if folder.is_absolute() else f"./{folder}"  # pip takes a bare name for that of a package
-    steps = [f"pip install -e {place}", f"distsys check-domain {name}", f"distsys run {name} --preset demo"]
+    place = str(folder) if folder.is_absolute() else f"./{folder}"  # pip takes a bare name for that of a package
+    steps = [
+        f"pip install -e {shlex.quote(place)}",
+        f"distsys check-domain {name}",
+        f"distsys run {name} --preset demo",
+    ]
     show(options, plain, "\n".join([*lines, "then:", *(f"  {step}" for step in steps)]))
     return 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distsys.commands.output import show
+from distsys.console import wrapped
 from distsys.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def search(options: argparse.Namespace) -> int:
     result = run.search(load(options), means(options))
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
-    text = "\n\n".join(part for part in (table, verdict_text(result.verdicts)) if part)
+    text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)
     show(options, [asdict(row) for row in result.rows], text)
     return 0
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from distsys.config.layers import leaves
-from distsys.config.space import Dimension
-from distsys.config.validate import dump
+from distsys.config.space import Dimension, can_be_searched
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,10 +41,10 @@ def config_schema(kind: type[BaseModel], *, weights: Sequence[str], title: str) 
     return {"$schema": _DIALECT, **schema, "title": title}
 
 
-def space_schema(config: BaseModel, *, title: str) -> dict[str, Any]:
-    """The schema of a search space over ``config``: dotted paths of what can be searched, and their ranges."""
-    searched = ("data.", "model.", "optimizer.", "search.weights.")
-    paths = [path for path, _ in leaves(dump(config)) if path.startswith(searched) or path == "batch_size"]
+def space_schema(kind: type[BaseModel], *, weights: Sequence[str], title: str) -> dict[str, Any]:
+    """The schema of a search space over configs of ``kind``: dotted paths of what can be searched, and their ranges."""
+    paths = [path for path in _paths(kind) if can_be_searched(path)]
+    paths += [f"search.weights.{weight}" for weight in weights]
     return {
         "$schema": _DIALECT,
         "title": title,
@@ -55,6 +53,15 @@ def space_schema(config: BaseModel, *, title: str) -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": {"Dimension": Dimension.model_json_schema()},
     }
+
+
+def _paths(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _paths(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _without_required(schema: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 Note = Callable[[str], None]
-"""Told the dotted path of a key when it is read."""
+"""Told the dotted path of what is read: a key, or a mapping or section of which everything counts."""
 
 
 class _Watch(NamedTuple):
@@ -27,24 +27,25 @@ def record_reads(config: ConfigT) -> tuple[ConfigT, set[str]]:
 
 
 def watched(config: ConfigT, note: Note) -> ConfigT:
-    """A copy of ``config`` that tells ``note`` of every value read.
+    """A copy of ``config`` that tells ``note`` of what is read.
 
-    Comparing, hashing and dumping a section read all of it. Pickled, it comes back unwatched and without the values
-    that were never read, so that nothing can rest on them unnoticed.
+    Comparing, hashing, printing, iterating and dumping a section read all of it, and so do asking a mapping for its
+    length, its keys or one that it lacks; ``vars(section)`` alone is not seen. Pickled, it comes back unwatched and
+    without the values that were never read, so that nothing can rest on them unnoticed.
     """
     return _watched(config, "", note)
 
 
 def _watched(value: Any, prefix: str, note: Note) -> Any:
     if isinstance(value, BaseModel):
-        return _watched_model(value, prefix, note)
+        return _watched_section(value, prefix, note)
     if isinstance(value, Mapping):
-        return _WatchedDict(value, prefix, note)
+        return WatchedMapping(value, prefix, note)
     return value
 
 
-def _watched_model(model: BaseModel, prefix: str, note: Note) -> BaseModel:
-    kind, content = _kind_of(model), object.__getattribute__(model, "__dict__")
+def _watched_section(section: BaseModel, prefix: str, note: Note) -> BaseModel:
+    kind, content = _unwatched_kind(section), object.__getattribute__(section, "__dict__")
     copy: BaseModel = _watched_kind(kind).model_construct()
     inner = {name: _watched(content[name], f"{prefix}{name}.", note) for name in kind.model_fields}
     object.__setattr__(copy, "__dict__", inner)
@@ -52,9 +53,9 @@ def _watched_model(model: BaseModel, prefix: str, note: Note) -> BaseModel:
     return copy
 
 
-def _kind_of(model: object) -> type[BaseModel]:
+def _unwatched_kind(section: object) -> type[BaseModel]:
     """The class of a section, watched or not."""
-    class_: Any = type(model)
+    class_: Any = type(section)
     kind: type[BaseModel] = getattr(class_, "__unwatched__", class_)
     return kind
 
@@ -62,26 +63,31 @@ def _kind_of(model: object) -> type[BaseModel]:
 @cache
 def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
     names = frozenset(kind.model_fields)
+    # Where a field may hold a section or something else, which of them it is has been read as well.
+    certain = {name for name, field in kind.model_fields.items() if _is_section(field.annotation)}
 
-    def read(instance: BaseModel, name: str) -> Any:
+    def read(section: BaseModel, name: str) -> Any:
         if name not in names:
-            return kind.__getattribute__(instance, name)
-        value = object.__getattribute__(instance, "__dict__")[name]
-        if not isinstance(value, BaseModel | _WatchedDict):
-            watch = object.__getattribute__(instance, "__pydantic_private__")["watch"]
+            return kind.__getattribute__(section, name)
+        value = object.__getattribute__(section, "__dict__")[name]
+        if name not in certain and not isinstance(value, WatchedMapping):
+            watch = object.__getattribute__(section, "__pydantic_private__")["watch"]
             watch.seen.add(name)
             watch.note(f"{watch.prefix}{name}")
         return value
 
-    def same(instance: BaseModel, other: object) -> bool:
-        return _kind_of(other) is kind and _read_all(instance) == _read_all(other)
+    def same(section: BaseModel, other: object) -> bool:
+        return _unwatched_kind(other) is kind and unwatched(section) == unwatched(other)
 
     members: dict[str, Any] = {
         "__getattribute__": read,
         "__eq__": same,
-        "__hash__": lambda instance: hash(_read_all(instance)),
-        "__reduce_ex__": lambda instance, protocol: (_same, (_only_read(instance),)),
-        "model_dump": lambda instance, **options: _read_all(instance).model_dump(**options),
+        "__hash__": lambda section: hash(unwatched(section)),
+        "__iter__": lambda section: iter(unwatched(section)),
+        "__repr_args__": lambda section: unwatched(section).__repr_args__(),
+        "__reduce_ex__": lambda section, protocol: (_itself, (_only_read(section),)),
+        "model_dump": lambda section, **options: unwatched(section).model_dump(**options),
+        "model_dump_json": lambda section, **options: unwatched(section).model_dump_json(**options),
         "__unwatched__": kind,
         "__module__": kind.__module__,
     }
@@ -89,58 +95,75 @@ def _watched_kind(kind: type[BaseModel]) -> type[BaseModel]:
     return metaclass(kind.__name__, (kind,), members)
 
 
-def _same(value: Any) -> Any:
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _itself(value: Any) -> Any:
     return value
 
 
-def _read_all(value: Any) -> Any:
+def unwatched(value: Any) -> Any:
     """``value`` without watches, every part of it read."""
     if isinstance(value, BaseModel):
-        kind = _kind_of(value)
-        plain = kind.model_construct()
-        content = {name: _read_all(getattr(value, name)) for name in kind.model_fields}
-        object.__setattr__(plain, "__dict__", content)
-        return plain
-    if isinstance(value, _WatchedDict):
-        return {key: _read_all(inner) for key, inner in value.items()}
+        kind = _unwatched_kind(value)
+        content = {name: unwatched(getattr(value, name)) for name in kind.model_fields}
+        return _constructed(kind, content)
+    if isinstance(value, WatchedMapping):
+        return {key: unwatched(inner) for key, inner in value.items()}
     return value
 
 
 def _only_read(section: BaseModel) -> BaseModel:
     """``section`` without its watch, with only what was read of it."""
-    plain = _kind_of(section).model_construct()
     seen = object.__getattribute__(section, "__pydantic_private__")["watch"].seen
     content = {
         name: value
         for name, value in object.__getattribute__(section, "__dict__").items()
-        if name in seen or isinstance(value, BaseModel | _WatchedDict)
+        if name in seen or isinstance(value, BaseModel | WatchedMapping)
     }
-    object.__setattr__(plain, "__dict__", content)
-    return plain
+    return _constructed(_unwatched_kind(section), content)
 
 
-class _WatchedDict(dict[str, Any]):
+def _constructed(kind: type[BaseModel], content: dict[str, Any]) -> BaseModel:
+    section = kind.model_construct()
+    object.__setattr__(section, "__dict__", content)
+    return section
+
+
+class WatchedMapping(Mapping[str, Any]):
     """A mapping section (such as weights) that notes which of its keys are looked up."""
 
     def __init__(self, content: Mapping[str, Any], prefix: str, note: Note) -> None:
-        plain = dict(content) if not isinstance(content, _WatchedDict) else dict(dict.items(content))
-        super().__init__({key: _watched(value, f"{prefix}{key}.", note) for key, value in plain.items()})
+        plain = unwatched(content)
+        self._content: dict[str, Any] = {key: _watched(value, f"{prefix}{key}.", note) for key, value in plain.items()}
         self._prefix, self._note = prefix, note
         self._seen: set[str] = set()
 
     def __getitem__(self, key: str) -> Any:
+        if key not in self._content:
+            self._note_all()
         self._seen.add(key)
         self._note(f"{self._prefix}{key}")
-        return super().__getitem__(key)
+        return self._content[key]
 
-    def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self.keys() else default
+    def __contains__(self, key: object) -> bool:
+        self._note_all()
+        return key in self._content
 
-    def items(self) -> Any:
-        return {key: self[key] for key in self}.items()
+    def __iter__(self) -> Iterator[str]:
+        self._note_all()
+        return iter(self._content)
 
-    def values(self) -> Any:
-        return {key: self[key] for key in self}.values()
+    def __len__(self) -> int:
+        self._note_all()
+        return len(self._content)
+
+    def __repr__(self) -> str:
+        return repr(unwatched(self))
+
+    def _note_all(self) -> None:
+        self._note(self._prefix.removesuffix("."))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return dict, ({key: value for key, value in super().items() if key in self._seen},)
+        return dict, ({key: value for key, value in self._content.items() if key in self._seen},)

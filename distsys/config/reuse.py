@@ -6,18 +6,22 @@ handed to other processes, so that a node's trials share what the first process 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
 from distsys.config.layers import get_path
-from distsys.config.reads import watched
+from distsys.config.memory import num_bytes
+from distsys.config.reads import unwatched, watched
+from distsys.errors import DistsysError
 
 LIMIT_BYTES = 2 << 30
-"""Arrays that are kept in one process; the oldest results go first."""
+"""Arrays that are kept in one process; what was not used for longest goes first."""
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 Options = ParamSpec("Options")
@@ -31,7 +35,7 @@ class Kept:
     Args:
         maker: module and name of the function.
         options: its other arguments.
-        reads: dotted path below its config to the value that was read there; grows while the result is used.
+        reads: dotted path below its config to what was found there; grows while the result is used.
         is_settled: whether it must not grow any more.
     """
 
@@ -45,10 +49,12 @@ class Kept:
         """Whether calling ``maker`` would read what was read before."""
         if maker != self.maker or options != self.options:
             return False
-        return all(_found(config, path) == value for path, value in self.reads.items())
+        return all(_state_at(config, path) == state for path, state in self.reads.items())
 
 
 _kept: list[Kept] = []
+_running = 0
+"""Calls that are under way: their parts may be asked for again before they end."""
 
 
 def reused(
@@ -56,7 +62,8 @@ def reused(
 ) -> Callable[Concatenate[ConfigT, Options], Result]:
     """A function of a config (or a section) and keywords that is called once for all configs it cannot tell apart.
 
-    Its result must never be changed. Where it holds sections that are read later, :func:`settle` it once they were.
+    Files and folders that the config names count with their times and sizes. The result must never be changed.
+    Where it holds sections that are read later, :func:`settle` it once they were.
     """
     maker = f"{make.__module__}.{make.__qualname__}"
 
@@ -65,15 +72,12 @@ def reused(
         assert not args, f"{maker}: what follows the config is named"
         for known in reversed(_kept):
             if known.fits(maker, config, options):
+                _kept.remove(known)
+                _kept.append(known)
                 found: Result = known.result
                 return found
         entry = Kept(maker, options)
-
-        def note(path: str) -> None:
-            assert path in entry.reads or not entry.is_settled, f"{maker}: {path} is read too late to be known"
-            entry.reads[path] = get_path(config, path)
-
-        made = make(watched(config, note), *args, **options)
+        made = _made(make, config, entry)
         entry.result = made
         _keep(entry)
         return made
@@ -81,8 +85,27 @@ def reused(
     return call
 
 
+def _made(make: Callable[..., Result], config: BaseModel, entry: Kept) -> Result:
+    global _running  # noqa: PLW0603 - one count a process, as what is kept
+
+    def note(path: str) -> None:
+        if entry.is_settled and path not in entry.reads:
+            raise DistsysError(
+                f"'{path}' is read for the first time after the data were made ({entry.maker})",
+                expected="everything that data depend on to be read while they are made, since others share them",
+                fix=f"read '{path}' in build_data and keep the value",
+            )
+        entry.reads[path] = _state_at(config, path)
+
+    _running += 1
+    try:
+        return make(watched(config, note), **entry.options)
+    finally:
+        _running -= 1
+
+
 def settle(result: object) -> None:
-    """From now on it is a mistake if ``result`` reads a key that was not read before: others rest on it."""
+    """From now on it is an error if ``result`` reads a key that was not read before: others rest on it."""
     for entry in _kept:
         if entry.result is result:
             entry.is_settled = True
@@ -94,7 +117,7 @@ def reads_of(result: object) -> Sequence[str]:
 
 
 def kept() -> tuple[Kept, ...]:
-    """Everything there is, oldest first; to be pickled for :func:`adopt` in another process."""
+    """Everything there is, least used first; to be pickled for :func:`adopt` in another process."""
     return tuple(_kept)
 
 
@@ -109,49 +132,39 @@ def forget() -> None:
     _kept.clear()
 
 
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """What is made within is dropped at the end."""
+    before = list(_kept)
+    try:
+        yield
+    finally:
+        _kept[:] = before
+
+
 def _keep(entry: Kept) -> None:
     _kept.append(entry)
-    while len(_kept) > 1 and num_bytes([item.result for item in _kept]) > LIMIT_BYTES:
+    if _running:
+        return
+    while len(_kept) > 1 and num_bytes([(item.result, item.options) for item in _kept]) > LIMIT_BYTES:
         del _kept[0]
 
 
-def _found(config: BaseModel, path: str) -> Any:
+def _state_at(config: BaseModel, path: str) -> Any:
+    """What stands at ``path``, files with their times and sizes; ``KeyError`` where there is nothing."""
     try:
-        return get_path(config, path)
+        value = unwatched(get_path(config, path))
     except KeyError:
         return KeyError
+    if isinstance(value, Path):
+        return value, _files_of(value)
+    if isinstance(value, list | tuple) and any(isinstance(item, Path) for item in value):
+        return value, [_files_of(Path(item)) for item in value]
+    return value
 
 
-def num_bytes(root: object) -> int:
-    """Bytes of all arrays and tensors that can be reached from ``root``, each counted once."""
-    seen: set[object] = set()
-    total, waiting = 0, [root]
-    while waiting:
-        item = waiting.pop()
-        address, size = _own_bytes(item)
-        if address not in seen:
-            seen.add(address)
-            total += size
-            waiting += _parts(item)
-    return total
-
-
-def _own_bytes(item: Any) -> tuple[object, int]:
-    """What tells the memory of ``item`` from that of others, and its size."""
-    if hasattr(item, "untyped_storage"):
-        storage = item.untyped_storage()
-        return ("tensor", storage.data_ptr()), storage.nbytes()
-    if hasattr(item, "__array_interface__"):
-        while hasattr(item.base, "__array_interface__"):
-            item = item.base
-        return ("array", item.__array_interface__["data"][0]), item.nbytes
-    return id(item), len(item) if isinstance(item, bytes | str) else 0
-
-
-def _parts(item: Any) -> list[Any]:
-    if isinstance(item, Mapping):
-        return list(item.values())
-    if isinstance(item, list | tuple | set | frozenset):
-        return list(item)
-    is_opaque = isinstance(item, BaseModel | type) or hasattr(item, "__array_interface__")
-    return [] if is_opaque else list(getattr(item, "__dict__", {}).values())
+def _files_of(path: Path) -> list[tuple[str, int, int]]:
+    """Name, time of change in ns and size in bytes of a file, or of every file in a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]

@@ -91,17 +91,22 @@ def read_space(path: Path, config: BaseModel) -> SearchSpace:
     return SearchSpace(dimensions, frozenset(integers))
 
 
+def can_be_searched(path: str) -> bool:
+    """Whether trials may differ in this key. The seed may be tried, where it decides no frozen set."""
+    return path.startswith(("data.", "model.", "optimizer.", "search.weights.")) or path in ("batch_size", "seed")
+
+
 def _dimension(dotted: str, fields: Any, config: BaseModel) -> Dimension:
     try:
         get_path(config, dotted)
     except KeyError:
-        known = [path for path, _ in leaves(dump(config))]
+        known = [path for path, _ in leaves(dump(config)) if can_be_searched(path)]
         raise DistsysError(
             f"'{dotted}' is not in the config", expected="a dotted config path", fix=did_you_mean(dotted, known)
         ) from None
-    if dotted.startswith(("final.", "handoff.", "search.")) and not dotted.startswith("search.weights."):
+    if not can_be_searched(dotted):
         raise DistsysError(
-            f"'{dotted}' cannot be searched: trials do not read it",
+            f"'{dotted}' cannot be searched: it is not what tells one trial from another",
             expected="a key of data, model, optimizer or search.weights, or batch_size",
         )
     if not isinstance(fields, dict):

@@ -22,11 +22,24 @@ def config_type(domain_config: type[BaseModel]) -> type[CoreConfig]:
     return _joined(domain_config)
 
 
+class _Joined(CoreConfig):
+    """A config whose class is made at run time, and that can be pickled all the same."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _unpickled, (type(self).__bases__[1], dict(self.__dict__))
+
+
+def _unpickled(domain_config: type[BaseModel], content: dict[str, Any]) -> CoreConfig:
+    config = config_type(domain_config).model_construct()
+    object.__setattr__(config, "__dict__", content)
+    return config
+
+
 @cache
 def _joined(domain_config: type[BaseModel]) -> type[CoreConfig]:
     """Made once a process, so that configs of a domain are all of one class."""
     assert set(domain_config.model_fields) == {"data", "model"}, "a domain's config holds data and model"
-    bases: Any = (CoreConfig, domain_config)
+    bases: Any = (_Joined, domain_config)
     schema: type[CoreConfig] = create_model("ExperimentConfig", __base__=bases)
     return schema
 

@@ -50,7 +50,9 @@ class DomainInRooms(Generic[ConfigT, ModelT]):
     """
 
     def _room(self, name: str) -> Any:
-        return import_module(f"{type(self).__module__}.{name}")
+        """A module of the package in which the class that derives from this one stands; its heirs may be anywhere."""
+        home = next(kind for kind in type(self).__mro__ if DomainInRooms in kind.__bases__)
+        return import_module(f"{home.__module__}.{name}")
 
     def build_data(self, config: ConfigT, *, seed: int) -> DataBundle:
         return self._room("data.bundle").build_data(config, seed=seed)

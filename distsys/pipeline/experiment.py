@@ -78,11 +78,8 @@ def load_experiment(
     Raises:
         ConfigError: with every problem of the config, or of the search space.
     """
-    path = find_config(name, homes=domain_homes())
-    layers = read_layers(path, preset=preset, overrides=overrides)
-    if not isinstance(layers.values.get("domain"), str):
-        raise ConfigError(f"{path}: 'domain' is missing", expected="the name of a domain, see 'distsys domains'")
-    domain = get_domain(layers.values["domain"])
+    layers = read_layers(find_config(name, homes=domain_homes()), preset=preset, overrides=overrides)
+    domain = named_domain(layers)
     config = validate_layers(layers, config_type(domain.config), also=_weight_problems(layers, domain))
     searched = SearchSpace({}, frozenset())
     if searches:
@@ -90,6 +87,19 @@ def load_experiment(
         searched = read_space(space_path, config)
         _require_carried_over(space_path, searched, config)
     return Experiment(domain, config, searched, layers, preset, root.absolute())
+
+
+def named_domain(layers: Layers) -> AnyDomain:
+    """The domain that a config names, whatever else is wrong with it.
+
+    Raises:
+        ConfigError: it names none that is installed.
+    """
+    name = layers.values.get("domain")
+    if not isinstance(name, str):
+        found = "'domain' is missing" if name is None else f"domain = {name!r} is no text"
+        raise ConfigError(f"{layers.file}: {found}", expected="the name of a domain, see 'distsys domains'")
+    return get_domain(name)
 
 
 def _weight_problems(layers: Layers, domain: AnyDomain) -> list[DistsysError]:
@@ -175,8 +185,11 @@ def preflight(experiment: Experiment) -> None:
 
 
 def _moved_sets(experiment: Experiment) -> Iterator[DistsysError]:
-    """Searched keys on which a frozen set depends: trials would be judged on different items."""
-    from distsys.config.reuse import reads_of
+    """Searched keys on which a frozen set depends: trials would be judged on different items.
+
+    The ends of each range and every choice are tried, one key at a time.
+    """
+    from distsys.config.reuse import forgetting, reads_of
     from distsys.training.data import built_data, set_digests
 
     domain, config = experiment.domain, experiment.config
@@ -184,7 +197,8 @@ def _moved_sets(experiment: Experiment) -> Iterator[DistsysError]:
     known, read = set_digests(bundle), reads_of(bundle)
     for path, dimension in experiment.space.dimensions.items():
         for value in dimension.corners() if path in read else []:
-            found = set_digests(built_data(domain, with_values(config, {path: value})))
+            with forgetting():
+                found = set_digests(built_data(domain, with_values(config, {path: value})))
             moved = [name for name, digest in found.items() if digest != known[name]]
             if moved:
                 yield DistsysError(

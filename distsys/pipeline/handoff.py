@@ -15,7 +15,7 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
-from distsys.files import write_json
+from distsys.files import number_or_nan, write_json
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
@@ -57,7 +57,8 @@ class Candidate:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """The candidate that ``asdict`` gave."""
-        return cls(**{**content, "verdicts": Verdict.read_all(content["verdicts"])})
+        values = {name: number_or_nan(content[name]) for name in ("before", "after")}
+        return cls(**{**content, **values, "verdicts": Verdict.read_all(content["verdicts"])})
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class Handoff:
             return None
         content = json.loads(path.read_text(encoding="utf-8"))
         candidates = [Candidate.read(item) for item in content.pop("candidates")]
-        return cls(candidates, **content)
+        values = {name: number_or_nan(content[name]) for name in ("spearman", "lead", "noise_floor")}
+        return cls(candidates, **{**content, **values})
 
 
 def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> Handoff:

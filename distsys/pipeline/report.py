@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distsys.console import wrapped
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.handoff import Handoff
@@ -93,7 +94,7 @@ def verdict_line(found: Assessment) -> str:
     """The model's value, its noise floor, and the baselines that beat it; or what is wrong, and what to change."""
     value = f"{found.selection} {found.value:.4g} {found.unit} (standard error {found.noise_floor:.2g})"
     if found.is_sick:
-        return f"SICK, not to be used; {value}\n{verdict_text(found.verdicts)}"
+        return "\n".join(wrapped(f"SICK, not to be used; {value}\n{verdict_text(found.verdicts)}"))
     better = found.beaten_by()
     beaten = f"; beaten by: {', '.join(better)}" if better else "; better than every baseline"
     return f"healthy, {value}{beaten if found.baselines else ''}"

@@ -21,7 +21,7 @@ from distsys.pipeline.search import SearchResult, open_study, read_search, run_s
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.assess import Assessment, Examined, examine
-from distsys.training.data import built_data
+from distsys.training.data import built_data, frozen_sets, set_digests
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 
@@ -104,7 +104,7 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
 def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
     """What the frozen sets are made of, item by item, beside the config."""
     bundle = built_data(experiment.domain, experiment.config)
-    for name, frozen in {"validation": bundle.validation, "test": bundle.test}.items():
+    for name, frozen in frozen_sets(bundle).items():
         if frozen.manifest:
             spool.artifact(f"{name}_items.jsonl").write_text("\n".join(frozen.manifest) + "\n", encoding="utf-8")
 
@@ -125,7 +125,7 @@ def _one_cluster(experiment: Experiment, means: Means) -> Iterator[None]:
 def _tags(experiment: Experiment) -> dict[str, str]:
     bundle = built_data(experiment.domain, experiment.config)
     data = {f"data.{key}": str(value) for key, value in bundle.provenance.items()}
-    digests = {"data.validation_digest": bundle.validation.digest, "data.test_digest": bundle.test.digest}
+    digests = {f"data.{name}_digest": digest for name, digest in set_digests(bundle).items()}
     names = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from distsys.console import WIDTH, wrapped
 from distsys.health.verdict import Verdict, by_cause
 
 
-def verdict_text(verdicts: Iterable[Verdict], *, width: int = WIDTH) -> str:
-    """A few lines a cause, the most frequent first."""
+def verdict_text(verdicts: Iterable[Verdict]) -> str:
+    """Two lines a cause, the most frequent first; whoever prints them wraps them."""
     lines = []
     for verdict, count in by_cause(verdicts):
         times = f" ({count} x)" if count > 1 else ""
-        lines += wrapped(f"- {verdict.cause}{times}: {verdict.evidence}", width=width)
-        lines += wrapped(f"  fix: {verdict.fix}", width=width) if verdict.fix else []
+        lines.append(f"- {verdict.cause}{times}: {verdict.evidence}")
+        if verdict.fix:
+            lines.append(f"  fix: {verdict.fix}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
+from distsys.config.yaml_file import parse_value
 from distsys.domains.registry import domain_names
 from distsys.errors import UsageError
 
@@ -49,10 +50,10 @@ def write_domain(name: str, parent: Path) -> list[Path]:
 
 
 def _require_name(name: str) -> None:
-    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or parse_value(name) != name:
         raise UsageError(
             f"'{name}' cannot name a domain",
-            expected="small letters, digits and _, a letter first, no word of Python's: it names a package too",
+            expected="small letters, digits and _, a letter first, no word of Python's or YAML's: it names a package",
             fix=f"distsys new-domain {_near(name)}",
         )
 
@@ -76,7 +77,8 @@ def _require_free(name: str) -> None:
 def _near(name: str) -> str:
     """A name that would do."""
     words = re.sub("[^a-z0-9]+", "_", re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
-    return words if words[:1].isalpha() and not keyword.iskeyword(words) else f"my_{words or 'domain'}"
+    is_free = words[:1].isalpha() and not keyword.iskeyword(words) and parse_value(words) == words
+    return words if is_free else f"my_{words or 'domain'}"
 
 
 def _files(name: str) -> Iterator[tuple[Path, str]]:

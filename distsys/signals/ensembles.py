@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distsys.shapes import Bool, Float
+from distsys.shapes import Bool, Float, Int
 
 LOW, HIGH = 0.05, 0.95
 """Of the band whose coverage is judged."""
@@ -41,6 +41,21 @@ def correlation(one: Float[Tensor, "*batch time"], other: Float[Tensor, "*batch 
     """Pearson's, over time; 0 where either is constant."""
     one, other = (item - item.mean(dim=-1, keepdim=True) for item in (one, other))
     return (one * other).sum(dim=-1) / (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=1e-30)
+
+
+def standard_error(values: Float[Tensor, " items"], groups: Int[Tensor, " items"] | None = None) -> float:
+    """Of the mean of ``values``; where items come in ``groups`` (records of one event), of what groups differ by.
+
+    Source: the cluster-robust variance of a mean, Liang and Zeger 1986, with the correction for few groups.
+    """
+    left = values.double() - values.double().mean()
+    if groups is not None:
+        numbers, index = groups.unique(return_inverse=True)
+        left = torch.zeros(len(numbers), dtype=left.dtype, device=left.device).index_add_(0, index, left)
+    count = len(left)
+    if count < 2:
+        return 0.0
+    return float((left.square().sum() * count / (count - 1)).sqrt() / len(values))
 
 
 def _quantile(ordered: Tensor, share: float) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError
 from distsys.testing.promises import PROMISES, Broken
 from distsys.testing.subject import Subject
@@ -38,7 +39,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     Raises:
         ConfigError: there is no such domain, or its config is wrong.
     """
-    assert subject.domain, "asked for before its config: an unknown name is told as a domain's"
+    get_domain(subject.name)  # before its config is looked for: an unknown name is a domain's
     torch.set_num_threads(subject.config.cpu_threads)
     for promise in PROMISES:
         yield tried(promise, subject)
@@ -58,5 +59,5 @@ def tried(promise: Callable[[Subject], None], subject: Subject) -> Finding:
 def _place(error: Exception, subject: Subject) -> str:
     """The last line of the domain's own that ``error`` went through."""
     home = Path(inspect.getfile(type(subject.domain))).parent
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(home)]
-    return f" ({Path(own[-1].filename).relative_to(home)}, line {own[-1].lineno})" if own else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(home)]
+    return f" ({Path(frames[-1].filename).relative_to(home)}, line {frames[-1].lineno})" if frames else ""

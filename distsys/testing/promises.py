@@ -11,7 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from distsys.config.reuse import forgetting
 from distsys.domains.protocol import Batch, Evaluation
+from distsys.errors import DistsysError
+from distsys.testing.changes import changed_configs, difference
 from distsys.testing.subject import Subject
 from distsys.training.checkpoint import directory_of, load
 from distsys.training.context import FitContext
@@ -111,6 +114,19 @@ def data_can_be_handed_on(subject: Subject) -> None:
     require(same, "a pickled copy of the training source gives other items")
 
 
+def data_follow_every_key(subject: Subject) -> None:
+    """Data that are shared by configs that agree on what was read are those that each config would get alone."""
+    with forgetting():
+        built_data(subject.domain, subject.config)
+        for path, config in changed_configs(subject.config):
+            try:
+                alone = subject.domain.build_data(config, seed=config.seed)
+            except DistsysError:
+                continue
+            differing = difference(built_data(subject.domain, config), alone)
+            require(not differing, f"with another '{path}' runs would share {differing}: was it read unnoticed?")
+
+
 def randomness_comes_from_the_generator(subject: Subject) -> None:
     """``forward`` in evaluation mode draws from its generator alone."""
     model, batch = subject.build_model().eval(), subject.batch(_FEW)
@@ -199,7 +215,7 @@ def a_killed_run_resumes_to_the_bit(subject: Subject) -> None:
 
 def _equal(first: Mapping[str, Tensor] | Batch, second: Mapping[str, Tensor] | Batch) -> bool:
     return first.keys() == second.keys() and all(
-        torch.equal(first[name].nan_to_num(), second[name].nan_to_num()) for name in first
+        torch.allclose(first[name], second[name], rtol=0.0, atol=0.0, equal_nan=True) for name in first
     )
 
 
@@ -210,6 +226,7 @@ PROMISES: tuple[Callable[[Subject], None], ...] = (
     items_are_a_function_of_their_index,
     sets_are_frozen,
     data_can_be_handed_on,
+    data_follow_every_key,
     randomness_comes_from_the_generator,
     evaluation_can_be_repeated,
     baselines_stand_beside_the_model,

@@ -15,6 +15,7 @@ from distsys.config.schema import CoreConfig
 from distsys.config.validate import config_type, validate_layers
 from distsys.domains.protocol import AnyDomain, Batch, DataBundle
 from distsys.domains.registry import domain_homes, get_domain
+from distsys.training.data import built_data
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Subject:
 
     @cached_property
     def bundle(self) -> DataBundle:
-        return self.build_data(seed=0)
+        """As runs have it: what any of them may share."""
+        return built_data(self.domain, self.config.model_copy(update={"seed": 0}))
 
     def build_data(self, *, seed: int) -> DataBundle:
         """Fresh data."""

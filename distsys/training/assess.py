@@ -19,11 +19,11 @@ from distsys.domains.protocol import (
     Sampling,
 )
 from distsys.domains.registry import get_domain
-from distsys.errors import UsageError
+from distsys.errors import StoppedByHealth, UsageError
 from distsys.files import write_json
 from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.training import checkpoint
-from distsys.training.data import built_data, changed_sets
+from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import evaluate, undisturbed
 from distsys.training.judge import Judge
 from distsys.training.spec import RunSpec
@@ -167,7 +167,7 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
         constraints={item.metric: _held(item, found.metrics[item.metric]) for item in judge.constraints},
         baselines={name: Baseline(row.kind, dict(row.metrics)) for name, row in rows.items()},
         verdicts=[*refused, *judge.verdicts(found, step=loaded.source.step)],
-        data={**bundle.provenance, "test_digest": bundle.test.digest, "validation_digest": bundle.validation.digest},
+        data={**bundle.provenance, **{f"{name}_digest": digest for name, digest in set_digests(bundle).items()}},
         changed=changed_sets(loaded.source.meta, bundle),
     )
     return Examined(assessment, loaded, test, found)
@@ -194,6 +194,7 @@ def find_checkpoint(place: Path) -> Path:
 
     Raises:
         UsageError: there is none, or several experiments to choose from.
+        StoppedByHealth: none is healthy.
     """
     if (place / "manifest.json").is_file():
         return place
@@ -207,10 +208,13 @@ def find_checkpoint(place: Path) -> Path:
     nearest = {folder: state["nearest"] for folder, state in states.items() if state["nearest"]}
     if not healthy and nearest:
         folder = min(nearest, key=lambda folder: nearest[folder]["distance"])
-        raise UsageError(
-            f"{place}: no checkpoint is healthy",
-            fix=f"see its report; nearest to its bands is {checkpoint.directory_of(folder, nearest[folder]['step'])}, "
-            "which answers with a warning when it is named",
+        verdicts = Verdict.read_all(nearest[folder]["verdicts"])
+        raise StoppedByHealth(
+            "\n".join([f"{place}: no checkpoint is healthy", *map(str, verdicts)]),
+            expected="a healthy one; a sick one answers, with a warning, where it is named itself",
+            fix=f"what the verdicts name; nearest to its bands is "
+            f"{checkpoint.directory_of(folder, nearest[folder]['step'])}",
+            verdicts=verdicts,
         )
     raise UsageError(
         f"{place}: {len(states)} finished trainings ({', '.join(sorted(map(str, states))) or 'none'})",

@@ -7,7 +7,7 @@ from typing import Any
 
 from distsys.config.reuse import reused, settle
 from distsys.config.schema import CoreConfig
-from distsys.domains.protocol import AnyDomain, DataBundle
+from distsys.domains.protocol import AnyDomain, DataBundle, EvalSet
 
 _MOMENTS = (0.0, 0.5, 1.0)
 """Of a run: what a source reads late, it reads at one of them."""
@@ -23,7 +23,8 @@ def built_data(domain: AnyDomain, config: CoreConfig) -> DataBundle:
             bundle.train.batch([0], progress=progress)
         return bundle
 
-    bundle = build(config, name=domain.name)
+    kind = type(domain)
+    bundle = build(config, name=f"{domain.name} of {kind.__module__}.{kind.__qualname__}")
     settle(bundle)
     return bundle
 
@@ -36,4 +37,9 @@ def changed_sets(meta: Mapping[str, Any], data: DataBundle) -> list[str]:
 
 def set_digests(data: DataBundle) -> dict[str, str]:
     """What tells a frozen set from another, by its name."""
-    return {"validation": data.validation.digest, "test": data.test.digest}
+    return {name: frozen.digest for name, frozen in frozen_sets(data).items()}
+
+
+def frozen_sets(data: DataBundle) -> dict[str, EvalSet]:
+    """The sets that are evaluated on, by their names."""
+    return {"validation": data.validation, "test": data.test}

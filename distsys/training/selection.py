@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from distsys.domains.protocol import MetricSpec
+from distsys.files import number_or_nan
 from distsys.health.verdict import Verdict, is_sick
 from distsys.training.evaluate import Validation
 
@@ -56,7 +57,11 @@ class Choice:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """The choice that ``asdict`` gave."""
-        return cls(**{**content, "verdicts": Verdict.read_all(content["verdicts"])})
+        metrics = {name: number_or_nan(value) for name, value in content["metrics"].items()}
+        values = {name: number_or_nan(content[name]) for name in ("value", "loss", "distance")}
+        items = [number_or_nan(value) for value in content["items"]]
+        verdicts = Verdict.read_all(content["verdicts"])
+        return cls(content["step"], metrics=metrics, items=items, verdicts=verdicts, **values)
 
 
 @dataclass
@@ -120,4 +125,4 @@ class Selection:
         for name in ("best", "by_loss", "last", "nearest"):
             setattr(self, name, Choice.read(state[name]) if state[name] else None)
         self.last_healthy_step = state["last_healthy_step"]
-        self.history = [(step, value) for step, value in state["history"]]
+        self.history = [(step, number_or_nan(value)) for step, value in state["history"]]

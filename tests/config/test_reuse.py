@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import torch
 from pydantic import Field
 
-from distsys.config import Section
+from distsys.config import DataPath, Section
+from distsys.config.memory import num_bytes
 from distsys.config.reads import record_reads, watched
-from distsys.config.reuse import LIMIT_BYTES, adopt, forget, kept, num_bytes, reads_of, reused, settle
+from distsys.config.reuse import LIMIT_BYTES, adopt, forget, forgetting, kept, reads_of, reused, settle
+from distsys.errors import DistsysError
 
 
 class Inner(Section):
@@ -52,8 +55,15 @@ def test_reads_are_leaves_that_were_looked_at_through_properties_too() -> None:
 
 @pytest.mark.parametrize(
     "look",
-    [lambda section: section == Inner(), lambda section: section.model_dump()],
-    ids=["equal", "dump"],
+    [
+        lambda section: section == Inner(),
+        lambda section: section.model_dump(),
+        lambda section: section.model_dump_json(),
+        repr,
+        str,
+        dict,
+    ],
+    ids=["equal", "dump", "json", "repr", "str", "dict"],
 )
 def test_looking_at_a_whole_section_reads_all_of_it(look: Any) -> None:
     config, reads = record_reads(Outer())
@@ -142,7 +152,7 @@ def test_a_settled_result_may_not_read_what_nobody_knew_of() -> None:
     assert make(changed(b=1)) is late
     assert make(changed(seed=1)) is not late
     assert late.config.seed == 0
-    with pytest.raises(AssertionError, match=r"name is read too late"):
+    with pytest.raises(DistsysError, match=r"'name' is read for the first time after"):
         _ = late.config.name
 
 
@@ -174,3 +184,80 @@ def test_memory_is_counted_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert [entry.result[0] for entry in kept()] == [2.0, 3.0]
     assert make(changed(seed=3)) is results[3]
     assert make(changed(seed=0)) is not results[0]
+
+
+class Choice(Section):
+    option: Inner | None = None
+    kind: Inner | Pair = Inner()
+    weights: dict[str, float] = Field(default={"x": 1.0, "y": 2.0})
+    files: list[DataPath] = Field(default=[])
+    file: DataPath | None = None
+
+
+@pytest.mark.parametrize(
+    ("look", "one", "other"),
+    [
+        (lambda config: config.option is None, {"option": Inner()}, {"option": None}),
+        (lambda config: isinstance(config.kind, Pair), {"kind": Inner()}, {"kind": Pair()}),
+        (lambda config: len(config.weights), {"weights": {"x": 1.0}}, {"weights": {"x": 1.0, "y": 2.0}}),
+        (lambda config: "y" in config.weights, {"weights": {"x": 1.0}}, {"weights": {"x": 1.0, "y": 2.0}}),
+        (lambda config: config.weights.get("y"), {"weights": {"x": 1.0}}, {"weights": {"x": 1.0, "y": 2.0}}),
+        (lambda config: sorted(config.weights), {"weights": {"x": 1.0}}, {"weights": {"x": 1.0, "y": 2.0}}),
+        (lambda config: dict(config.weights), {"weights": {"x": 1.0}}, {"weights": {"x": 1.0, "y": 2.0}}),
+        (lambda config: {**config.weights}, {"weights": {"x": 1.0}}, {"weights": {"x": 3.0}}),
+        (lambda config: config.weights == {"x": 1.0}, {"weights": {"x": 1.0}}, {"weights": {"x": 3.0}}),
+        (lambda config: sum(config.weights.values()), {"weights": {"x": 1.0}}, {"weights": {"x": 3.0}}),
+    ],
+)
+def test_nothing_that_can_be_asked_of_a_section_goes_unnoticed(
+    look: Any, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    for first, second in ((one, other), (other, one)):
+        forget()
+        make = reused(look)
+        assert make(Choice(**first)) == look(Choice(**first))
+        assert make(Choice(**second)) == look(Choice(**second))
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    table, folder = tmp_path / "table.csv", tmp_path / "folder"
+    folder.mkdir()
+    table.write_text("1")
+
+    @reused
+    def read(config: Choice) -> str:
+        assert config.file is not None
+        return config.file.read_text() + str(len(list(config.files[0].iterdir())))
+
+    config = Choice(file=table, files=[folder])
+    assert read(config) == read(config) == "10"
+    table.write_text("22")
+    assert read(config) == "220"
+    (folder / "a").write_text("x")
+    assert read(config) == "221"
+
+
+def test_parts_are_not_dropped_while_the_whole_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distsys.config.reuse.LIMIT_BYTES", 10_000)
+    calls = []
+
+    @reused
+    def part(config: Outer, *, number: int) -> np.ndarray:
+        calls.append(number)
+        return np.full(1000, float(number))
+
+    @reused
+    def whole(config: Outer) -> float:
+        return float(sum(part(config, number=number)[0] for number in (0, 1, 2, 0, 1)))
+
+    assert whole(Outer()) == 4.0
+    assert calls == [0, 1, 2]
+
+
+def test_what_is_only_tried_is_not_kept() -> None:
+    make = reused(lambda config: [config.seed])
+    make(changed(seed=1))
+    with forgetting():
+        make(changed(seed=2))
+        assert len(kept()) == 2
+    assert [entry.result for entry in kept()] == [[1]]

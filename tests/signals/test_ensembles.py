@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distsys.signals.ensembles import correlation, covered, crps
+from distsys.signals.ensembles import correlation, covered, crps, standard_error
 
 
 def test_crps_of_a_known_forecast() -> None:
@@ -29,3 +29,14 @@ def test_correlation_judges_course_and_nothing_else() -> None:
     assert torch.allclose(correlation(motion, 5.0 + 3.0 * motion), torch.ones(len(motion)), atol=1e-4)
     assert torch.allclose(correlation(motion, -motion), -torch.ones(len(motion)), atol=1e-4)
     assert not bool(correlation(motion, torch.ones_like(motion)).any())
+
+
+def test_the_standard_error_of_a_mean_is_that_of_independent_items_or_of_their_groups() -> None:
+    values = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    assert standard_error(values) == pytest.approx(float(values.std()) / 4000**0.5, rel=1e-6)
+    groups = torch.arange(4000) % 40
+    shared = values[groups]
+    expected = float(values[:40].std()) / 40**0.5
+    assert standard_error(shared, groups) == pytest.approx(expected, rel=1e-6)
+    assert standard_error(shared) < 0.2 * expected
+    assert standard_error(torch.ones(1)) == 0.0

@@ -13,7 +13,7 @@ from distsys.domains.ground_motion.model.network import Committee
 from distsys.domains.ground_motion.score.copies import nearest
 from distsys.domains.ground_motion.score.metrics import Scores
 from distsys.domains.protocol import Batch, EvalSet, Evaluation
-from distsys.signals.ensembles import correlation
+from distsys.signals.ensembles import correlation, standard_error
 
 _SEED = 0
 _COPIED = 0.5
@@ -68,7 +68,13 @@ def evaluate(model: Committee, data: EvalSet) -> Evaluation:
     scores = Scores.joined(parts)
     metrics = {**_with_extremes(scores.summary(), torch.cat(shuffled)), **_copied(copies, chances)}
     residuals = {name: values.cpu() for name, values in scores.median_residuals.items()}
-    return Evaluation(metrics, scores.columns["crps"].double().cpu().numpy(), Details(examples, residuals))
+    events = torch.cat([batch["event"] for batch in data.batches])
+    return Evaluation(
+        metrics,
+        scores.columns["crps"].double().cpu().numpy(),
+        Details(examples, residuals),
+        errors=_errors(scores, torch.cat(shuffled), events),
+    )
 
 
 def ensemble(model: Committee, batch: Batch) -> Tensor:
@@ -87,6 +93,15 @@ def others(events: Sequence[int]) -> list[int]:
         places = ((number + step) % count for step in range(count // 2, count // 2 + count))
         found.append(next((place for place in places if events[place] != event), number))
     return found
+
+
+def _errors(scores: Scores, shuffled: Tensor, events: Tensor) -> dict[str, float]:
+    """Standard errors of the constrained metrics; records of one event count as one."""
+    covered = {name: values.float() for name, values in scores.columns.items() if name.startswith("coverage/")}
+    lowest, highest = (pick(covered.values(), key=lambda values: float(values.mean())) for pick in (min, max))
+    lost = scores.columns["hf_envelope_correlation"] - shuffled
+    pairs = {"coverage_lowest": lowest, "coverage_highest": highest, "shuffle_loss": lost}
+    return {name: standard_error(values, events) for name, values in pairs.items()}
 
 
 def _with_extremes(metrics: Mapping[str, float], shuffled: Tensor) -> dict[str, float]:

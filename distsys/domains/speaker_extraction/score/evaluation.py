@@ -41,6 +41,7 @@ def evaluate(model: Extractor, data: EvalSet) -> Evaluation:
         summaries(scores),
         main.si_sdr[main.present].double().cpu().numpy(),
         Found(scores, chosen_examples(pairs, main)),
+        errors=main.errors(),
     )
 
 

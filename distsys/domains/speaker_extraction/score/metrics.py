@@ -13,6 +13,7 @@ from distsys.domains.protocol import Batch
 from distsys.domains.speaker_extraction.data.queries import present_in, target_of
 from distsys.domains.speaker_extraction.model.losses import rms_ratio, si_sdr_db
 from distsys.shapes import Bool, Float
+from distsys.signals.ensembles import standard_error
 from distsys.signals.levels import energy_db
 
 _CLEARLY_BETTER_DB = 1.0
@@ -66,6 +67,14 @@ class Scores:
     def gained(self) -> Float[Tensor, " queries"]:
         """How far the estimate's SI-SDR lies above the mixture's, in dB."""
         return self.si_sdr - self.mixture_si_sdr
+
+    def errors(self) -> dict[str, float]:
+        """Standard errors of the constrained metrics."""
+        ratio = self.ratio[self.present].double().clamp(min=1e-6).log()
+        found = {"rms_ratio": standard_error(ratio) * float(ratio.mean().exp())}
+        if not bool(self.present.all()):
+            found["ta_attenuation_db"] = standard_error(self.drop[~self.present])
+        return found
 
     def summary(self) -> dict[str, float]:
         """The metrics by name; those on absent targets only where there are any."""
