@@ -156,6 +156,7 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
     rows = domain.baselines(loaded.spec.config, bundle, bundle.test)
     judge = Judge.of(domain, loaded.spec, bundle, bundle.test)
     found = evaluate(domain, loaded.model, test, constraints=judge.constraints)
+    verdicts = judge.verdicts(found, step=loaded.source.step)
     assessment = Assessment(
         checkpoint=str(path),
         step=loaded.source.step,
@@ -166,7 +167,7 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
         metrics=dict(found.metrics),
         constraints={item.metric: _held(item, found.metrics[item.metric]) for item in judge.constraints},
         baselines={name: Baseline(row.kind, dict(row.metrics)) for name, row in rows.items()},
-        verdicts=[*refused, *judge.verdicts(found, step=loaded.source.step)],
+        verdicts=[*verdicts, *(item for item in refused if item.cause not in {other.cause for other in verdicts})],
         data={**bundle.provenance, **{f"{name}_digest": digest for name, digest in set_digests(bundle).items()}},
         changed=changed_sets(loaded.source.meta, bundle),
     )

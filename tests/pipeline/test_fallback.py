@@ -1,0 +1,90 @@
+"""Where the winner ends sick: the next candidate, and if nothing is healthy the nearest checkpoint, named and sick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import distsys.pipeline.run as phases
+from distsys.domains.protocol import EvalSet, Evaluation
+from distsys.pipeline import final
+from distsys.tracking.spool import read_status
+
+Call = Callable[..., tuple[int, str, str]]
+SETTINGS = ("search.trials=3", "search.startup_trials=3", "search.reduction_factor=null", "handoff.top_k=2")
+CAUSE = "spread outside its band"
+
+
+def ran(distsys: Call, outside: Path, root: Path, *more: str) -> tuple[int, str, str]:
+    given = ["run", str(outside / "sine.yaml"), "--space", str(outside / "space.yaml"), "--local", "--out", str(root)]
+    return distsys(*given, *(word for item in (*SETTINGS, *more) for word in ("--set", item)))
+
+
+def test_the_next_candidate_is_trained_where_the_winner_ends_sick(
+    outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sine: Any = sys.modules.get("sine_domain") or __import__("sine_domain")
+    evaluate, train = sine.Sine.evaluate, final.train
+    finals: list[Any] = []
+    under_way: list[Any] = []
+
+    def noted(spec: Any, *arguments: Any, **named: Any) -> Any:
+        finals.append(spec)
+        under_way.append(spec)
+        try:
+            return train(spec, *arguments, **named)
+        finally:
+            under_way.pop()
+
+    def sick_in_the_first(self: Any, model: Any, data: EvalSet) -> Evaluation:
+        found: Evaluation = evaluate(self, model, data)
+        is_first = bool(under_way) and len(finals) == 1
+        return dataclasses.replace(found, metrics={**found.metrics, "spread": 0.01}) if is_first else found
+
+    monkeypatch.setattr(phases, "train", noted)
+    monkeypatch.setattr(sine.Sine, "evaluate", sick_in_the_first)
+    code, _, err = ran(distsys, outside, tmp_path)
+    assert code == 0
+    (folder,) = tmp_path.glob("sine-*")
+    handoff = json.loads((folder / "handoff.json").read_text())
+    assert len(finals) == 2
+    numbers = [line.split()[2].rstrip(",") for line in err.splitlines() if line.startswith("final: trial ")]
+    assert numbers[0] == str(handoff["winner"])
+    assert numbers[1] != numbers[0]
+    assert f"final: no checkpoint is healthy\n- {CAUSE}: spread = 0.01, band >= 0.05\n  fix: train longer" in err
+    states = sorted(read_status(path).status for path in (folder / "final").iterdir())
+    assert states == ["finished", "stopped"]
+    assert distsys("evaluate", str(folder))[0] == 0
+
+
+def test_where_nothing_is_healthy_the_nearest_is_named_reported_and_stays_sick(
+    outside: Path, tmp_path: Path, distsys: Call
+) -> None:
+    sick = ("constraints={spread: {min: 50}}", "search.constraints={spread: {min: 0}}")
+    code, out, err = ran(distsys, outside, tmp_path, *sick)
+    assert code == 3
+    (folder,) = tmp_path.glob("sine-*")
+    assert len(list((folder / "final").iterdir())) == 2
+    assert "final: nothing is healthy; nearest to its bands is" in err
+    assert f"- {CAUSE}: spread = " in out
+    assert (folder / "report.html").is_file()
+    content = json.loads((folder / "evaluation.json").read_text())
+    assert CAUSE in [item["cause"] for item in content["verdicts"]]
+    assert Path(content["checkpoint"]).is_dir()
+    for command in (("evaluate", str(folder)), ("predict", "sine", "--checkpoint", str(folder), "--x", "1")):
+        code, _, err = distsys(*command)
+        assert code == 3
+        assert "no checkpoint is healthy" in err
+        assert f"{CAUSE}: spread = " in err
+        assert "fix: train longer" in " ".join(err.split())
+    code, out, _ = distsys("evaluate", str(folder), "--json")
+    assert [item["cause"] for item in json.loads(out)["verdicts"]] == [CAUSE]
+    code, _, err = distsys("predict", "sine", "--checkpoint", content["checkpoint"], "--x", "1")
+    assert code == 0
+    assert f"warning: this model is sick: {CAUSE}" in err
