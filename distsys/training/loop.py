@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from distsys.domains.protocol import Batch, to_device
+from distsys.health.causes import STALE_MOMENTS
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.data import built_data, changed_sets, set_digests
@@ -19,6 +20,7 @@ from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
+from distsys.training.stamp import code_stamp
 from distsys.training.step import Stepper, seed_globally
 
 _SEARCH_CHECKPOINT_S = 15.0
@@ -169,6 +171,7 @@ class Run:
             "verdicts": [verdict.content() for verdict in last.verdicts] if last and last.step == self.step else [],
             "selection": self.selection.state(),
             "sets": set_digests(self.data),
+            "code": code_stamp(self._domain),
         }
 
     def _resume(self) -> None:
@@ -182,4 +185,9 @@ class Run:
         self.step = self._previous_step = found.step
         if changed := changed_sets(found.meta, self.data):
             self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
+        if found.meta.get("code", code_stamp(self._domain)) != code_stamp(self._domain):
+            self.notes.append(
+                f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): "
+                f"delete {self._context.folder} to start afresh"
+            )
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from distsys.tracking.spool import read_metrics
 from distsys.training import checkpoint
 from distsys.training.evaluate import Validation, validate
 from distsys.training.loop import Run, fit
+from distsys.training.stamp import _stamp_of, code_stamp
 from tests.training.support import make_context
 
 UNSTEADY = {"steps_per_s"}
@@ -183,3 +185,29 @@ class NanAfter:
 def nan_after(domain: AnyDomain, *, start: int, count: int = 10**9) -> AnyDomain:
     """``domain`` so broken; whatever else it is asked goes on to ``domain``, which no type can say."""
     return cast(AnyDomain, NanAfter(domain, start=start, count=count))
+
+
+def test_a_resume_across_changed_code_of_the_domain_says_so(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, changes in (("same", False), ("changed", True)):
+        next(Run(make_context(outside, tmp_path / name)).validations())
+        if changes:
+            monkeypatch.setattr("distsys.training.loop.code_stamp", lambda domain: "another")
+        notes = Run(make_context(outside, tmp_path / name)).notes
+        assert notes[-1] == "resumed at step 30 of 120"
+        assert any("the domain's code changed (moments of another loss" in note for note in notes) == changes
+
+
+def test_the_stamp_of_code_is_that_of_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "stamped"
+    package.mkdir()
+    (package / "__init__.py").write_text("class Stamped:\n    name = 'stamped'\n")
+    (package / "losses.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    domain = importlib.import_module("stamped").Stamped()
+    first = code_stamp(domain)
+    assert len(first) == 16
+    _stamp_of.cache_clear()
+    (package / "losses.py").write_text("x = 2\n")
+    assert code_stamp(domain) != first
