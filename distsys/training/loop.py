@@ -52,8 +52,10 @@ class Run:
         model = self._domain.build_model(config, self.data.statistics).to(self._workers.device)
         self._objective = Objective(self._domain.terms, self._spec.weights())
         self._stepper = Stepper(
-            self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers
-        )
+            self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers,
+            due_every=self._spec.eval_every_steps,
+        )  # fmt: skip
+        self._monitor = self._stepper.monitor
         self._constraints = effective_constraints(self._domain, self._spec.bands())
         self.selection = Selection(self._domain.selection)
         self.step = 0
@@ -71,7 +73,7 @@ class Run:
             if self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
                 validation = self._validate(batch, speed)
-                self._is_hopeless = self._spec.is_short and not validation.is_finite
+                self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not validation.is_finite)
                 yield validation
                 started, began = time.perf_counter(), self.step
             elif pending_signal() is not None:
@@ -80,7 +82,7 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether the budget is spent, or a short run has met a NaN that it will not leave again."""
+        """Whether the budget is spent, or a short run has met a NaN or is sick: it will not get well again."""
         return self._is_hopeless or self.step >= self._spec.steps
 
     def rehearse(self) -> Validation:
@@ -95,7 +97,8 @@ class Run:
         return outcome
 
     def _is_due(self) -> bool:
-        return self.step % self._spec.eval_every_steps == 0 or self.step == self._spec.steps
+        is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick)
+        return is_last or self.step % self._spec.eval_every_steps == 0
 
     def _train_one(self) -> Batch:
         size = self._spec.config.batch_size
@@ -133,8 +136,10 @@ class Run:
             step=self.step,
             progress=progress,
         )
+        self._monitor.weigh(shares)
         extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
-        return replace(found, gradient_shares=shares, extra=extra)
+        verdicts = [*self._monitor.verdicts, *found.verdicts]
+        return replace(found, gradient_shares=shares, extra=extra, verdicts=verdicts)
 
     def _should_save(self, validation: Validation) -> bool:
         if not self._spec.is_short:
@@ -149,7 +154,7 @@ class Run:
             self._context.folder,
             meta=self._meta(),
             model=self._stepper.evaluated.state_dict(),
-            training=self._stepper.state(),
+            training={**self._stepper.state(), "health": self._monitor.state()},
             statistics=self.data.statistics,
         )
         best = self.selection.best.step if self.selection.best else None
@@ -174,7 +179,9 @@ class Run:
         if found is None:
             return
         assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
-        self._stepper.load(found.training_state())
+        state = found.training_state()
+        self._stepper.load(state)
+        self._monitor.load(state["health"])
         self.selection.load(found.meta["selection"])
         self.step = self._previous_step = found.step
         if changed := changed_sets(found.meta, self.data):
