@@ -157,7 +157,7 @@ class Monitor:
             self._ask(replace(self._last, shares=shares), at_validation=True)
 
     def skipped(self, step: int, *, count: int, broken: Sequence[str]) -> None:
-        """``step`` was skipped, the ``count``-th, its gradient not finite; ``broken`` are terms that were not either."""
+        """``step`` was skipped, the ``count``-th, for a gradient that is not finite; nor were the ``broken`` terms."""
         if self.is_on:
             what = f"terms not finite: {', '.join(broken)}" if broken else "all terms finite on this worker"
             text = f"{count} steps skipped for a gradient that is not finite, the last at step {step}; {what}"
