@@ -13,6 +13,8 @@ from distsys.health.verdict import Verdict
 
 _FEWEST = 8
 """Looks at which a mean is worth something."""
+_ROUNDING = 1e-5
+"""Of a term's size: a term that does not ask whose outputs it is given changes by less when they are exchanged."""
 
 
 class AtChance(RememberingValues):
@@ -60,7 +62,8 @@ class AtChance(RememberingValues):
             return f"{name} = {mean:.4g} +- {error:.2g} {unit}, chance {chance:.4g}" if near else ""
         gains = self.values.last(f"gain {name}", _FEWEST)
         gain, gain_error = mean_and_error(gains)
-        if gain_error == 0.0 or gain_error > self._power * abs(mean) or abs(gain) > self._errors * gain_error:
+        asks_for_items = gain_error > _ROUNDING * abs(mean)
+        if not asks_for_items or gain_error > self._power * abs(mean) or abs(gain) > self._errors * gain_error:
             return ""
         return f"{name} = {mean:.4g} {unit}, and {mean + gain:.4g} when every item is given another's outputs"
 
