@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from itertools import permutations
 from pathlib import Path
 
 from distsys.domains.registry import get_domain
@@ -69,11 +70,9 @@ def _run(name: str, preset: str, folder: Path, setting: str) -> Run:
 
 
 def _turn(looking: Run, blind: Run, off: Run, turn: int) -> tuple[float, float, float]:
-    """Processor seconds of the same step of all three, in an order that turns."""
-    runs = [looking, blind, off]
+    """Processor seconds of the same step of all three, in each of their orders in turn."""
     times = {}
-    for place in range(3):
-        run = runs[(place + turn) % 3]
+    for run in list(permutations((looking, blind, off)))[turn % 6]:
         began = time.process_time()
         run._train_one()
         times[id(run)] = time.process_time() - began

@@ -55,8 +55,8 @@ class View:
         trained: outputs that a gradient can pass.
         terms: each loss term, unweighted.
         weights: of each term, by the term's name.
-        moved: each term when every item is given the outputs of another.
-        live: share of items whose outputs get a gradient of the term, by its name.
+        moved: each term when every item is given the outputs of another; empty at most looks.
+        live: share of items whose outputs get a gradient of the term, by its name; empty at some looks.
         gradients: norm of each trainable parameter's gradient before clipping; None where it has none.
         ran: modules that were called, by id; True when gradients were recorded in them.
         unweighted: parameters that only terms of weight zero reach.
@@ -104,8 +104,11 @@ class Check(Protocol):
     at_validation: bool
     """Whether it judges :attr:`View.shares`, at validations, instead of steps."""
 
-    def look(self, view: View) -> Sequence[Verdict]:
-        """What is wrong at ``view``; nothing when healthy. Changes neither tensors nor random states."""
+    def look(self, view: View) -> Sequence[Verdict] | None:
+        """What is wrong at ``view``; empty when healthy, None where it cannot tell and what it said stands.
+
+        Changes neither tensors nor random states.
+        """
         ...
 
     def state(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Look:
     It computes gradients of terms with respect to outputs, never to parameters, and keeps references, not copies.
     """
 
-    def __init__(self, model: nn.Module, terms_of: TermsOf | None) -> None:
+    def __init__(self, model: nn.Module, terms_of: TermsOf) -> None:
         self._model, self._terms_of = model, terms_of
         self._eigen = EigenWatch()
         self._hook: Any = None
@@ -53,15 +53,25 @@ class Look:
         outputs: Mapping[str, Tensor],
         terms: Mapping[str, Tensor],
         weights: Mapping[str, float],
+        *,
+        live: bool,
+        moved: bool,
     ) -> None:
-        """After the forward pass, before the backward pass frees its graph."""
+        """After the forward pass, before the backward pass frees its graph.
+
+        Args:
+            live: measure which items give each term a gradient, at a backward pass through each loss.
+            moved: measure terms with outputs exchanged, at a forward pass through the losses.
+        """
         self.batch, self.weights = batch, weights
         self.outputs = {name: value.detach() for name, value in outputs.items()}
         self.trained = frozenset(name for name, value in outputs.items() if value.requires_grad)
         self._scalars["terms"] = {name: value.detach() for name, value in terms.items()}
-        tensors = [outputs[name] for name in sorted(self.trained)]
-        self._scalars["live"] = {name: _live_share(value, tensors) for name, value in terms.items()}
-        self._scalars["moved"] = self._moved_terms()
+        if live:
+            tensors = [outputs[name] for name in sorted(self.trained)]
+            self._scalars["live"] = {name: _live_share(value, tensors) for name, value in terms.items()}
+        if moved:
+            self._scalars["moved"] = self._moved_terms()
 
     def reach(self, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> frozenset[str]:
         """Parameters that terms of weight zero reach."""
@@ -108,8 +118,6 @@ class Look:
 
     def _moved_terms(self) -> dict[str, Tensor]:
         """Terms when each item is given another's outputs: what a model that knows nothing of its item reaches."""
-        if self._terms_of is None:
-            return {}
         moved = {name: _given_to_others(value) for name, value in self.outputs.items()}
         devices = [item.device for item in self.outputs.values() if item.is_cuda][:1]
         with torch.random.fork_rng(devices=devices), torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distsys.config.schema import HealthConfig
-from distsys.health.check import Check, Update, View
+from distsys.health.check import ZERO_HEAD_STEPS, Check, Update, View
 from distsys.health.flight.progress import sampled
 from distsys.health.look import Look, TermsOf
 from distsys.health.registry import build_checks
@@ -22,6 +22,8 @@ DENSE = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """First looks: twelve, which is what the slowest check needs, before most defects have cost anything."""
 _REACH_AT = (16, 64)
 """Steps at which it is found out which parameters only terms of weight zero reach; then at every tenth sparse look."""
+_LIVE_EVERY = 3
+"""Sparse looks of which one measures the gradient of each term."""
 _SAMPLE = 65536
 """Values of a parameter's beginning that are kept."""
 _SEVERITY = ("ok", "warn", "stop")
@@ -109,8 +111,10 @@ class Monitor:
         weights: Mapping[str, float],
     ) -> None:
         """The forward pass of a step that is looked at, before its backward pass."""
-        look.saw(batch, outputs, terms, weights)
-        if step in _REACH_AT or step % (10 * self._config.every) == 0:
+        every = self._config.every
+        live = step > ZERO_HEAD_STEPS and (step in DENSE or step % (_LIVE_EVERY * every) == 0)
+        look.saw(batch, outputs, terms, weights, live=live, moved=step % every == 0 and step >= self._steps // 4)
+        if step in _REACH_AT or step % (10 * every) == 0:
             self._unweighted = look.reach(terms, weights)
 
     def end(
@@ -165,8 +169,10 @@ class Monitor:
 
     def _ask(self, view: View, *, at_validation: bool) -> None:
         for check in self._checks:
-            if check.at_validation == at_validation:
-                self._found[check.name] = [self._since_onset(item) for item in check.look(view)]
+            if check.at_validation != at_validation:
+                continue
+            if (verdicts := check.look(view)) is not None:
+                self._found[check.name] = [self._since_onset(item) for item in verdicts]
 
     def _since_onset(self, verdict: Verdict) -> Verdict:
         """``verdict`` with the first step at which its cause was seen."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from distsys.health.causes import AT_CHANCE, NOTHING_LEARNED
 from distsys.health.check import View
-from distsys.health.memory import History, RememberingValues, mean_and_error
+from distsys.health.memory import KEPT, History, RememberingValues, mean_and_error
 from distsys.health.verdict import Verdict
 
 _FEWEST = 8
@@ -18,9 +19,10 @@ _ROUNDING = 1e-5
 
 
 class AtChance(RememberingValues):
-    """A weighted term stays where it began, at the value of a model that knows nothing of its items (D25).
+    """A weighted term has the value of a model that knows nothing of its items (D25).
 
-    That value is declared (``TermSpec.chance``), or measured: the term when every item is given another's outputs.
+    That value is declared (``TermSpec.chance``), and the term stays where it began; or it is measured: the term when
+    every item is given another's outputs.
     Only a ``warn``: a low learning rate may learn later.
 
     Args:
@@ -39,11 +41,11 @@ class AtChance(RememberingValues):
         for name, value in view.terms.items():
             if view.is_warm and view.weights[name] > 0:
                 self.values.add(name, value)
-                self.values.add(f"gain {name}", view.moved.get(name, value) - value)
+                self.values.add(f"gain {name}", view.moved.get(name, math.nan) - value)
         if view.progress < self._warn_at:
             return []
-        flat = sorted(name for name, weight in view.weights.items() if weight > 0 and self._is_flat(name))
-        found = [text for name in flat if (text := self._at_chance(view, name))]
+        weighted = sorted(name for name, weight in view.weights.items() if weight > 0)
+        found = [text for name in weighted if (text := self._at_chance(view, name))]
         self.bad.update(["any"] if found else [], step=view.step)
         return [AT_CHANCE.verdict("warn", found[0], step=self.bad.onset("any"))] if found else []
 
@@ -58,10 +60,12 @@ class AtChance(RememberingValues):
             return ""
         unit, chance = view.term_specs[name].unit, view.term_specs[name].chance
         if chance is not None:
-            near = abs(mean - chance) <= self._errors * error
+            near = abs(mean - chance) <= self._errors * error and self._is_flat(name)
             return f"{name} = {mean:.4g} +- {error:.2g} {unit}, chance {chance:.4g}" if near else ""
-        gains = self.values.last(f"gain {name}", _FEWEST)
+        gains = self.values.last(f"gain {name}", KEPT)
         gain, gain_error = mean_and_error(gains)
+        if len(gains) < _FEWEST:
+            return ""
         asks_for_items = gain_error > _ROUNDING * abs(mean)
         if not asks_for_items or gain_error > self._power * abs(mean) or abs(gain) > self._errors * gain_error:
             return ""

@@ -52,9 +52,9 @@ class DeadTerms(RememberingValues):
         super().__init__()
         self._live, self._looks, self._stop_at = live, looks, stop_at
 
-    def look(self, view: View) -> Sequence[Verdict]:
-        if not view.is_warm:
-            return []
+    def look(self, view: View) -> Sequence[Verdict] | None:
+        if not view.is_warm or not view.live:
+            return None
         weighted = [name for name, weight in view.weights.items() if weight > 0 and is_above_floor(view, name)]
         for name in weighted:
             self.values.add(name, view.terms[name])

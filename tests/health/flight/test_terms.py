@@ -11,6 +11,8 @@ from distsys.health.causes import AT_CHANCE, DEAD_TERM, NOTHING_LEARNED, ONE_TER
 from distsys.specs import TermSpec
 from tests.health.support import found, verdicts_of, with_terms
 
+Tensors = dict[str, torch.Tensor]
+
 
 @pytest.mark.parametrize("depth", [0.6, 5.0, 1e4])
 def test_a_term_below_its_bound_stops(outside: Path, tmp_path: Path, depth: float) -> None:
@@ -53,7 +55,7 @@ def test_a_small_weight_is_a_choice(outside: Path, tmp_path: Path) -> None:
     assert verdicts_of(outside, tmp_path, "final.weights.lambda_size=1e-9") == []
 
 
-def flat(o: dict[str, torch.Tensor], b: object, t: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def flat(o: Tensors, b: Tensors, t: Tensors) -> Tensors:
     """A contrast of items that nothing can tell apart."""
     noise = 0.02 * torch.cos(1e4 * o["out"].detach()).mean()
     return {**t, "size": 3.466 + noise + 0.0 * o["out"].mean() + 1e-7 * o["out"].sum()}
@@ -71,3 +73,37 @@ def test_a_run_in_which_nothing_moves_is_a_warning(outside: Path, tmp_path: Path
     verdicts = verdicts_of(outside, tmp_path, f"optimizer.learning_rate={rate}", "final.steps=300")
     assert ("warn", NOTHING_LEARNED.name) in found(verdicts)
     assert all(item.status != "stop" for item in verdicts)
+
+
+def contrast(
+    o: dict[str, torch.Tensor], b: dict[str, torch.Tensor], t: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """InfoNCE of outputs and a random key of each item: nothing can be learned of it."""
+    key = torch.cos(1e5 * b["x"])
+    logits = (o["out"] - key.T).square().neg()
+    return {**t, "size": torch.nn.functional.cross_entropy(logits, torch.arange(len(key)))}
+
+
+def pairing(
+    o: dict[str, torch.Tensor], b: dict[str, torch.Tensor], t: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """InfoNCE of outputs and targets, which the network does learn."""
+    logits = 30 * (o["out"] - b["y"].T).square().neg()
+    return {**t, "size": torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)))}
+
+
+LONG = ("final.steps=1000", "final.eval_every_steps=500", "final.weights.lambda_size=0.01")
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_a_contrast_that_cannot_be_learned_is_at_a_chance_nobody_declared(
+    outside: Path, tmp_path: Path, scale: float
+) -> None:
+    domain = with_terms(lambda o, b, t: contrast({"out": scale * o["out"]}, b, t))
+    verdicts = verdicts_of(outside, tmp_path, *LONG, domain=domain)
+    assert found(verdicts) == [("warn", AT_CHANCE.name)]
+    assert "when every item is given another's outputs" in verdicts[0].evidence
+
+
+def test_a_contrast_that_is_learned_is_healthy(outside: Path, tmp_path: Path) -> None:
+    assert verdicts_of(outside, tmp_path, *LONG, domain=with_terms(pairing)) == []
