@@ -27,13 +27,13 @@ class AtChance(RememberingValues):
 
     Args:
         errors: standard errors within which two means are alike.
-        power: standard error over the term's size, above which nothing can be said.
+        power: standard error over the term's size, above which nothing can be said, and a gain that counts as one.
         warn_at: share of the planned steps.
     """
 
     name = "at_chance"
 
-    def __init__(self, *, errors: float = 3.0, power: float = 0.01, warn_at: float = 0.5) -> None:
+    def __init__(self, *, errors: float = 3.0, power: float = 0.02, warn_at: float = 0.5) -> None:
         super().__init__()
         self._errors, self._power, self._warn_at = errors, power, warn_at
 
@@ -66,8 +66,8 @@ class AtChance(RememberingValues):
         gain, gain_error = mean_and_error(gains)
         if len(gains) < _FEWEST:
             return ""
-        asks_for_items = gain_error > _ROUNDING * abs(mean)
-        if not asks_for_items or gain_error > self._power * abs(mean) or abs(gain) > self._errors * gain_error:
+        least, most = _ROUNDING * abs(mean), self._power * abs(mean)
+        if not least < gain_error <= most or abs(gain) > min(most, self._errors * gain_error):
             return ""
         return f"{name} = {mean:.4g} {unit}, and {mean + gain:.4g} when every item is given another's outputs"
 
