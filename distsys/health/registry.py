@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from distsys.errors import ConfigError, did_you_mean
 from distsys.health.check import Check
+from distsys.health.flight.bounds import OutputsInRange, OutputsOnBound
 from distsys.health.flight.eigenvalues import NearEigenvalues
 from distsys.health.flight.gradients import GradientState, StaleGradients
 from distsys.health.flight.optimiser import HeldParameters, ScheduleOrder, StepOrder
-from distsys.health.flight.outputs import ConstantOutputs, OutputsInRange, OutputsOnBound
+from distsys.health.flight.outputs import ConstantOutputs
 from distsys.health.flight.progress import AtChance, NothingMoves
 from distsys.health.flight.terms import DeadTerms, OneTerm, TermBounds
 
