@@ -165,6 +165,22 @@ class HandoffConfig(Section):
     """Further candidates that are trained to the end, one after the other, where the winner ends without health."""
 
 
+def _no_is_off(value: Any) -> Any:
+    """YAML reads ``off`` as false."""
+    return "off" if value is False else value
+
+
+class HealthConfig(Section):
+    """Checks that watch every run; they change no number of it."""
+
+    on: bool = True
+    """Whether anything is looked at in flight; false costs nothing and finds nothing but what is not finite."""
+    every: PositiveInt = 50
+    """Steps between looks, after twelve early ones; each validation is looked at too."""
+    checks: dict[str, Annotated[Literal["off"] | dict[str, float], BeforeValidator(_no_is_off)]] = {}
+    """By a check's name: thresholds that replace its own, or off."""
+
+
 class CoreConfig(Section):
     """One experiment, both phases; a domain adds its ``data`` and ``model`` sections."""
 
@@ -183,3 +199,4 @@ class CoreConfig(Section):
     final: PhaseConfig
     constraints: dict[str, Band] = {}
     """Healthy bands that replace the domain's own, by metric name."""
+    health: HealthConfig = HealthConfig()

@@ -73,6 +73,11 @@ NOT_FINITE = Cause(
 )
 TRIVIAL = Cause("worse than a trivial baseline", "train longer, raise the learning rate, or look for what it ignores")
 NOTHING_LEARNED = Cause("nothing is learned", "raise optimizer.learning_rate, or train longer")
+STALE_GRADIENTS = Cause("gradients of earlier steps", "clear gradients before every backward pass")
+OTHER_PARAMETERS = Cause(
+    "the optimiser holds other parameters than the model",
+    "build the optimiser after the model, and anew when layers are replaced",
+)
 
 DEFECTS: dict[str, Cause] = {
     "D1": SCALED_TWICE,

@@ -56,7 +56,7 @@ class Validation:
     @property
     def is_finite(self) -> bool:
         """Whether there is anything to go on from."""
-        return all(verdict.cause != NOT_FINITE.name for verdict in self.verdicts)
+        return all(verdict.status != "stop" or verdict.cause != NOT_FINITE.name for verdict in self.verdicts)
 
     def flat(self) -> dict[str, float]:
         """Everything under the names that trackers use."""

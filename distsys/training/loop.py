@@ -11,6 +11,7 @@ import torch
 
 from distsys.domains.protocol import Batch, to_device
 from distsys.health.causes import STALE_MOMENTS
+from distsys.health.verdict import is_sick
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.data import built_data, changed_sets, set_digests
@@ -55,8 +56,10 @@ class Run:
         model = self._domain.build_model(config, self.data.statistics).to(self._workers.device)
         self._objective = Objective(self._domain.terms, self._spec.weights())
         self._stepper = Stepper(
-            self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers
-        )
+            self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers,
+            due_every=self._spec.eval_every_steps,
+        )  # fmt: skip
+        self._monitor = self._stepper.monitor
         self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
         self.step = 0
@@ -74,7 +77,7 @@ class Run:
             if self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
                 validation = self._validate(batch, speed)
-                self._is_hopeless = self._spec.is_short and not validation.is_finite
+                self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not validation.is_finite)
                 yield validation
                 started, began = time.perf_counter(), self.step
             elif pending_signal() is not None:
@@ -83,7 +86,7 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether the budget is spent, or a short run has met a NaN that it will not leave again."""
+        """Whether the budget is spent, or a short run has met a NaN or is sick: it will not get well again."""
         return self._is_hopeless or self.step >= self._spec.steps
 
     def rehearse(self) -> Validation:
@@ -98,7 +101,8 @@ class Run:
         return outcome
 
     def _is_due(self) -> bool:
-        return self.step % self._spec.eval_every_steps == 0 or self.step == self._spec.steps
+        is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick)
+        return is_last or self.step % self._spec.eval_every_steps == 0
 
     def _train_one(self) -> Batch:
         size = self._spec.config.batch_size
@@ -117,11 +121,24 @@ class Run:
     def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
         validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
         self.selection.update(validation)
+        self._retract(validation)
         if self._context.tracker is not None:
             self._context.tracker.log(validation.flat(), step=self.step)
         if self._should_save(validation):
             self._save()
         return validation
+
+    def _retract(self, validation: Validation) -> None:
+        """What was chosen after the onset of what is now known to be wrong was sick already."""
+        chosen = self.selection
+        stops = [item for item in validation.verdicts if item.status == "stop"]
+        if chosen.best is not None and any(item.onset_step <= chosen.best.step for item in stops):
+            chosen.best = None
+        if chosen.last_healthy_step is not None and any(item.onset_step <= chosen.last_healthy_step for item in stops):
+            chosen.last_healthy_step = None
+        if chosen.by_loss is not None and not is_sick(chosen.by_loss.verdicts):
+            late = [item for item in stops if item.onset_step <= chosen.by_loss.step]
+            chosen.by_loss = replace(chosen.by_loss, verdicts=[*late, *chosen.by_loss.verdicts])
 
     def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
         progress = self.step / self._spec.steps
@@ -136,8 +153,10 @@ class Run:
             step=self.step,
             progress=progress,
         )
+        self._monitor.weigh(shares)
         extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
-        return replace(found, gradient_shares=shares, extra=extra)
+        verdicts = [*self._monitor.verdicts, *found.verdicts]
+        return replace(found, gradient_shares=shares, extra=extra, verdicts=verdicts)
 
     def _should_save(self, validation: Validation) -> bool:
         if not self._spec.is_short:
@@ -152,7 +171,7 @@ class Run:
             self._context.folder,
             meta=self._meta(),
             model=self._stepper.evaluated.state_dict(),
-            training=self._stepper.state(),
+            training={**self._stepper.state(), "health": self._monitor.state()},
             statistics=self.data.statistics,
         )
         best = self.selection.best.step if self.selection.best else None
@@ -180,7 +199,9 @@ class Run:
         if found is None:
             return
         assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
-        self._stepper.load(found.training_state())
+        state = found.training_state()
+        self._stepper.load(state)
+        self._monitor.load(state["health"])
         self.selection.load(found.meta["selection"])
         self.step = self._previous_step = found.step
         if changed := changed_sets(found.meta, self.data):

@@ -30,6 +30,10 @@ class Objective:
         """``lambda_<term>`` to its value at ``progress`` (0 to 1) of the budget."""
         return {self._weight_names[name]: item.at(progress) for name, item in self._schedules.items()}
 
+    def term_weights(self, progress: float) -> dict[str, float]:
+        """Each term's weight at ``progress``, by the term's name."""
+        return {name: item.at(progress) for name, item in self._schedules.items()}
+
     def total(self, terms: Mapping[str, Tensor], progress: float) -> Tensor:
         """The weighted sum of ``terms``, a scalar in float32; weight 0 leaves its term out of it."""
         assert terms.keys() == self._schedules.keys(), f"terms {sorted(terms)} are not {sorted(self._schedules)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distsys.config.schema import CoreConfig, OptimizerConfig
-from distsys.domains.protocol import AnyDomain, Batch
+from distsys.domains.protocol import AnyDomain, Batch, Outputs
 from distsys.errors import StoppedByHealth
+from distsys.health.monitor import Monitor
+from distsys.health.trouble import Trouble, diagnose
 from distsys.training.objective import Objective
 from distsys.training.workers import Workers
 
@@ -28,8 +32,13 @@ class Terms(nn.Module):
         self.model = model
         self._domain, self._config = domain, config
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Outputs, Mapping[str, Tensor]]:
+        """What the model makes of ``batch``, and the terms of that."""
         outputs = self._domain.forward(self.model, batch, generator=generator)
+        return outputs, self.terms_of(outputs, batch)
+
+    def terms_of(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Each loss term, unweighted."""
         return dict(self._domain.loss_terms(outputs, batch, config=self._config))
 
 
@@ -69,9 +78,11 @@ class Stepper:
         config: CoreConfig,
         steps: int,
         workers: Workers,
+        due_every: int | None = None,
     ) -> None:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
-        self._terms = workers.wrap(Terms(domain, model, config))
+        self._bare = Terms(domain, model, config)
+        self._terms = workers.wrap(self._bare)
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
         self._optimizer = torch.optim.AdamW(
@@ -90,6 +101,16 @@ class Stepper:
         self._generator = torch.Generator(device=workers.device)
         self.skipped = 0
         self._last: tuple[Tensor, float]
+        self.monitor = Monitor(
+            config.health,
+            terms=domain.terms,
+            fields=domain.fields,
+            steps=steps,
+            due_every=due_every or steps,
+            terms_of=self._bare.terms_of,
+            gather=None if workers.world_size == 1 else workers.gather,
+        )
+        self.monitor.attach(model, self._optimizer)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -99,26 +120,41 @@ class Stepper:
     @property
     def learning_rate(self) -> float:
         """Of the next step; it moves only with steps that were really taken."""
+        return self._rate_after(self._stepped)
+
+    def _rate_after(self, taken: int) -> float:
         settings = self._config.optimizer
-        return settings.learning_rate * learning_rate_factor(settings, self._steps, self._stepped)
+        return settings.learning_rate * learning_rate_factor(settings, self._steps, taken)
 
     def step(self, batch: Batch, *, progress: float, seed: int) -> None:
-        """Forward, terms, weights, backward, finite check, clip, update, schedule, average.
+        """Forward, terms, weights, backward, finite check, clip, update, schedule, average; health looks on.
 
         Raises:
             StoppedByHealth: more steps were skipped than the config allows.
         """
-        if round(progress * self._steps) == self._reset_step:
+        done = round(progress * self._steps)
+        if done == self._reset_step:
             self._optimizer.state.clear()
-        terms = self._forward(batch, seed=seed)
+        look = self.monitor.begin(done + 1)
+        with look or nullcontext():
+            outputs, terms = self._forward(batch, seed=seed)
+        if look:
+            weights = self._objective.term_weights(progress)
+            self.monitor.saw(look, done + 1, batch=batch, outputs=outputs, terms=terms, weights=weights)
         total = self._objective.total(terms, progress)
         total.backward()
+        if look:
+            look.took_gradients()
         norm = self._norm(total)
-        if self._workers.all_finite(norm):
+        is_finite = self._workers.all_finite(norm)
+        if is_finite:
             self._clip(norm)
             self._update()
         else:
-            self._skip(terms)
+            self._skip(batch, terms, progress=progress, seed=seed)
+        if look:
+            limit = self._config.optimizer.grad_clip_norm
+            self.monitor.end(look, done + 1, is_taken=is_finite, limit=limit, rate_after=self._rate_after)
         self._optimizer.zero_grad(set_to_none=True)
         self._last = total.detach(), norm
 
@@ -133,7 +169,7 @@ class Stepper:
     def gradient_shares(self, batch: Batch, *, progress: float, seed: int) -> dict[str, float]:
         """Each term's share of the gradient norm on ``batch``; changes nothing."""
         with torch.random.fork_rng(devices=[]):
-            terms = self._forward(batch, seed=seed, module=getattr(self._terms, "module", self._terms))
+            _, terms = self._forward(batch, seed=seed, module=self._bare)
             return self._objective.gradient_shares(terms, self._parameters, progress)
 
     def readings(self) -> dict[str, float]:
@@ -165,13 +201,15 @@ class Stepper:
         self._stepped = state["stepped"]
         self.skipped = state["skipped"]
 
-    def _forward(self, batch: Batch, *, seed: int, module: nn.Module | None = None) -> dict[str, Tensor]:
+    def _forward(
+        self, batch: Batch, *, seed: int, module: nn.Module | None = None
+    ) -> tuple[Outputs, Mapping[str, Tensor]]:
         seed_globally(seed, self._workers.device)  # dropout and the like: no random state has to survive a crash
         self._generator.manual_seed(seed)
         reduced = self._config.precision == "bfloat16"
         with torch.autocast(self._workers.device.type, dtype=torch.bfloat16, enabled=reduced):
-            terms: dict[str, Tensor] = (module or self._terms)(batch, self._generator)
-        return terms
+            found: tuple[Outputs, Mapping[str, Tensor]] = (module or self._terms)(batch, self._generator)
+        return found
 
     def _norm(self, total: Tensor) -> float:
         """Norm of the whole gradient; not finite when the loss is not. The step's one wait for the device."""
@@ -184,18 +222,34 @@ class Stepper:
             gradients = [item.grad for item in self._parameters if item.grad is not None]
             torch._foreach_mul_(gradients, limit / norm)
 
-    def _skip(self, terms: Mapping[str, Tensor]) -> None:
+    def _skip(self, batch: Batch, terms: Mapping[str, Tensor], *, progress: float, seed: int) -> None:
         self.skipped += 1
-        if self.skipped <= self._budget:
-            return
+        is_over = self.skipped > self._budget
         broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        if not is_over:
+            self.monitor.skipped(round(progress * self._steps) + 1, count=self.skipped, broken=broken)
+            return
+        if self.monitor.is_on:
+            self.monitor.trouble = self._diagnosed(batch, progress=progress, seed=seed)
         named = dict(self.model.named_parameters())
         hit = [
             name for name, item in named.items() if item.grad is not None and not bool(torch.isfinite(item.grad).all())
         ]
+        where = "; ".join(text for text in self._workers.gather(self.monitor.trouble.text) if text)
         raise StoppedByHealth(
             f"{self.skipped} steps had a gradient that is not finite (budget {self._budget}); "
-            f"terms not finite: {', '.join(broken) or 'none'}; first parameters hit: {', '.join(hit[:3]) or 'none'}",
+            f"terms not finite: {', '.join(broken) or 'none'}; first parameters hit: {', '.join(hit[:3]) or 'none'}"
+            + (f"; {where}" if where else ""),
             expected="finite gradients",
             fix="lower optimizer.learning_rate, set optimizer.grad_clip_norm, or mend the term named",
+            verdicts=[replace(item, status="stop") for item in self.monitor.trouble.verdicts()],
+        )
+
+    def _diagnosed(self, batch: Batch, *, progress: float, seed: int) -> Trouble:
+        """Where the NaN of this step comes from."""
+        return diagnose(
+            self.model,
+            lambda: self._forward(batch, seed=seed, module=self._bare),
+            weights=self._objective.term_weights(progress),
+            step=round(progress * self._steps) + 1,
         )

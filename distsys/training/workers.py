@@ -54,6 +54,14 @@ class Workers:
         received: Value = box[0]
         return received
 
+    def gather(self, value: Value) -> list[Value]:
+        """The values that all workers pass in, in the order of ranks, on every worker."""
+        if self.world_size == 1:
+            return [value]
+        box: list[Any] = [None] * self.world_size
+        dist.all_gather_object(box, value)
+        return box
+
     def share_of(self, start: int, count: int) -> range:
         """This worker's item indices among ``count`` beginning at ``start``.
 

@@ -1,0 +1,104 @@
+"""Outputs that lie on a bound, or leave their range (D4, D23)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from distsys.health.causes import OUT_OF_BOUNDS, OUTPUT_ON_BOUND
+from distsys.health.check import View
+from distsys.health.flight.rows import rows_of, target_of
+from distsys.health.memory import Remembering
+from distsys.health.verdict import Status, Verdict
+
+_FEWEST_VALUES = 16
+
+
+class OutputsOnBound(Remembering):
+    """Most values of an output equal its largest or smallest one exactly, and more of them than the target's (D4).
+
+    A smallest value of 0 is a rectifier's and does not count.
+
+    Args:
+        warn_share, stop_share: of the values.
+        looks: in a row.
+        stop_at: share of the planned steps.
+    """
+
+    name = "outputs_on_bound"
+
+    def __init__(
+        self, *, warn_share: float = 0.5, stop_share: float = 0.9, looks: float = 4, stop_at: float = 0.1
+    ) -> None:
+        super().__init__()
+        self._warn_share, self._stop_share, self._looks, self._stop_at = warn_share, stop_share, looks, stop_at
+
+    def look(self, view: View) -> Sequence[Verdict]:
+        found = {name: _on_bound(view, name) for name in view.trained} if view.is_warm else {}
+        self.bad.update([name for name, (share, _) in found.items() if share > self._warn_share], step=view.step)
+        verdicts = []
+        for name in self.bad.lasting(self._looks):
+            share, bounds = found[name]
+            is_late = view.progress >= self._stop_at
+            status: Status = "stop" if share > self._stop_share and is_late else "warn"
+            evidence = f"{share:.0%} more of the values of '{name}' than of its target's lie exactly on {bounds}"
+            verdicts.append(OUTPUT_ON_BOUND.verdict(status, evidence, step=self.bad.onset(name)))
+        return verdicts[:1]
+
+
+def _on_bound(view: View, name: str) -> tuple[float, str]:
+    """Share of values on a bound beyond the target's share, and the bounds."""
+    rows = rows_of(view.outputs[name])
+    if rows is None or rows.numel() < _FEWEST_VALUES:
+        return 0.0, ""
+    share, bounds = _at_extremes(rows)
+    target = target_of(view, name)
+    return share - (_at_extremes(target)[0] if target is not None else 0.0), bounds
+
+
+def _at_extremes(rows: Tensor) -> tuple[float, str]:
+    low, high = float(rows.min()), float(rows.max())
+    if not low < high:
+        return 0.0, ""
+    shares = {value: float((rows == value).float().mean()) for value in (low, high) if value != 0.0}
+    return sum(shares.values()), " or ".join(f"{value:.4g}" for value in shares)
+
+
+class OutputsInRange(Remembering):
+    """An output that has a field's name leaves the range that the field declares (D23).
+
+    Args:
+        share: of values outside.
+        beyond: distance of the worst value over the width of the range.
+        looks: in a row.
+        warn_at: share of the planned steps before which nothing is judged.
+    """
+
+    name = "outputs_in_range"
+
+    def __init__(self, *, share: float = 0.05, beyond: float = 1.0, looks: float = 4, warn_at: float = 0.1) -> None:
+        super().__init__()
+        self._share, self._beyond, self._looks, self._warn_at = share, beyond, looks, warn_at
+
+    def look(self, view: View) -> Sequence[Verdict]:
+        bad: dict[str, tuple[float, str]] = {}
+        for name in sorted(view.trained & view.field_specs.keys()):
+            field = view.field_specs[name]
+            rows = rows_of(view.outputs[name])
+            width = field.high - field.low
+            if rows is None or not width < float("inf"):
+                continue
+            excess = torch.maximum(field.low - rows, rows - field.high)
+            share, worst = float((excess > 1e-3 * width).float().mean()), float(excess.max()) / width
+            if share > self._share or worst > self._beyond:
+                text = f"{share:.0%} of '{name}' outside [{field.low:g}, {field.high:g}] {field.unit}"
+                bad[name] = share, f"{text}, the worst by {worst:.2g} of its width"
+        self.bad.update(bad, step=view.step)
+        if view.progress < self._warn_at:
+            return []
+        return [
+            OUT_OF_BOUNDS.verdict("stop" if bad[n][0] > 0.5 else "warn", bad[n][1], step=self.bad.onset(n))
+            for n in self.bad.lasting(self._looks)
+        ][:1]
