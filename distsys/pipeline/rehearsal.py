@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ def rehearse(domain: AnyDomain, model: nn.Module, spec: RunSpec, *, num_items: i
         noted.expected_rate = spec.config.optimizer.learning_rate * learning_rate_factor(
             spec.config.optimizer, spec.steps, len(noted.steps)
         )
+        if not math.isfinite(noted.own_norm):
+            noted.steps.append(StepFacts(noted.own_norm, noted.own_norm, 0.0, 0.0))
+            break  # the stepper would skip it; what is not finite is judged by itself
         stepper.step(batch, progress=progress, seed=step)
     return Rehearsal(model, noted.steps, noted.reached)
 

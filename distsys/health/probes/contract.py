@@ -23,7 +23,8 @@ _APART = 10.0
 """Between training and frozen items of one field."""
 _SAME_UNIT = 1e3
 """Between conditioning and target of one unit: less is what signals of one kind differ by."""
-_MANY = 0.25
+_MANY, _ENOUGH = 0.25, 16
+"""Share of items that another source has scaled; values of an item that have a standard deviation."""
 
 
 def data_in_range(patient: Patient) -> list[Verdict]:
@@ -90,6 +91,8 @@ def _against_band(item: FieldSpec, values: Tensor) -> Verdict | None:
         return cause.verdict("stop", evidence, step=0)
     if not low <= scale <= high:
         return cause.verdict("warn", evidence, step=0)
+    if values[0].numel() < _ENOUGH:
+        return None
     items = [spread(row) for row in values]
     outside = sum(not low / _FAR <= one <= high * _FAR for one in items)
     if outside >= _MANY * len(items):

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from distsys.health.causes import NEAR_EIGENVALUES
 from distsys.health.probes.patient import Patient
+from distsys.health.probes.tensors import trainable
 from distsys.health.verdict import Verdict
 
 _BATCHES = 3
@@ -44,7 +45,11 @@ class _Watching(TorchFunctionMode):
         number = len(self.gaps)
         self.gaps.append(_relative_gap(values.detach()) / torch.finfo(values.dtype).eps)
         if vectors.requires_grad:
-            vectors.register_hook(lambda gradient: self.used.add(number))
+            vectors.register_hook(lambda gradient: self._note_use(number, gradient))
+
+    def _note_use(self, number: int, gradient: Tensor | None) -> None:
+        if gradient is not None and bool((gradient != 0).any()):  # none or zeros where eigenvalues alone are used
+            self.used.add(number)
 
 
 def _relative_gap(values: Tensor) -> float:
@@ -59,7 +64,7 @@ def _relative_gap(values: Tensor) -> float:
 def eigenvalue_gaps(patient: Patient) -> list[Verdict]:
     """Forward, terms and backward on the first batches: gaps of a few roundings, and gradients that are not finite."""
     model = patient.build()
-    parameters = [item for item in model.parameters() if item.requires_grad]
+    parameters = trainable(model)
     weights = [weights(1.0) for weights in patient.weights.values()]
     for number in range(_BATCHES):
         batch = patient.batch(range(number * patient.num_items, (number + 1) * patient.num_items), 1.0)

@@ -75,8 +75,10 @@ def losses_agree(patient: Patient) -> list[Verdict]:
     depends on the seed, that of its validation does not.
     """
     model, batch = patient.rehearsal.model, patient.late
-    with _steady(model):
-        pairs = [patient.losses(model, batch, seed) for seed in _SEEDS]
+    pairs = []
+    for seed in _SEEDS:
+        with _steady(model):  # each time anew: a validation puts the mode of the whole model back, not of its parts
+            pairs.append(patient.losses(model, batch, seed))
     training, validation = ({pair[side] for pair in pairs} for side in (0, 1))
     if len(training) > 1 and len(validation) == 1:
         return []

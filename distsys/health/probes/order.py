@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from distsys.health.causes import DEAD_PARAMETERS, SCHEDULE_ORDER, STEP_ORDER
+from distsys.health.causes import DEAD_PARAMETERS, NOT_FINITE, SCHEDULE_ORDER, STEP_ORDER
 from distsys.health.probes.patient import Patient
 from distsys.health.verdict import Verdict
 
@@ -20,16 +20,17 @@ def step_order(patient: Patient) -> list[Verdict]:
     """The norm that each step used against the declared one, the rate against the schedule."""
     found: list[Verdict] = []
     limit = patient.grad_clip_norm
-    for number, step in enumerate(patient.rehearsal.steps):
+    steps = patient.rehearsal.steps
+    if broken := [number for number, step in enumerate(steps) if not math.isfinite(step.own_norm)]:
+        return [NOT_FINITE.verdict("stop", f"the gradient of step {broken[0]} is not finite", step=broken[0])]
+    for number, step in enumerate(steps):
         wanted = step.own_norm if limit is None else min(step.own_norm, limit)
-        if not math.isfinite(wanted):
-            continue
         if not math.isclose(step.used_norm, wanted, rel_tol=_APART, abs_tol=1e-9):
             clipped = "" if limit is None else f", clipped at {limit:g}"
             evidence = f"step {number} used a gradient of norm {step.used_norm:.4g}, that of its batch is "
             found.append(STEP_ORDER.verdict("stop", f"{evidence}{step.own_norm:.4g}{clipped}", step=number))
             break
-    for number, step in enumerate(patient.rehearsal.steps):
+    for number, step in enumerate(steps):
         if not math.isclose(step.rate, step.expected_rate, rel_tol=1e-3, abs_tol=1e-15):
             evidence = f"step {number} used a learning rate of {step.rate:.4g}, its schedule says "
             found.append(SCHEDULE_ORDER.verdict("stop", f"{evidence}{step.expected_rate:.4g}", step=number))
@@ -41,6 +42,8 @@ def parameters_learn(patient: Patient) -> list[Verdict]:
     """More than half of the trainable parameters never had a gradient: four steps, for zero-initialised heads."""
     reached = patient.rehearsal.reached
     dead = [name for name, times in reached.items() if times == 0]
+    if not all(math.isfinite(step.own_norm) for step in patient.rehearsal.steps):
+        return []
     if len(dead) <= _HALF * len(reached):
         return []
     evidence = f"{len(dead)} of {len(reached)} parameters had no gradient in {len(patient.rehearsal.steps)} steps: "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distsys.health.causes import DROPOUT, NOTHING_LEARNED
 from distsys.health.probes.patient import Patient, Tensors
-from distsys.health.probes.tensors import evaluating
+from distsys.health.probes.tensors import evaluating, gradient_norm, trainable
 from distsys.health.verdict import Verdict
 
 _FEW, _STEPS, _SECONDS = 8, 60, 6.0
@@ -42,27 +42,18 @@ def _leading(patient: Patient, batch: Tensors) -> str | None:
     model = patient.build()
     weights = next(iter(patient.weights.values()))(1.0)
     terms = patient.loss_terms(patient.forward(model, batch, 0), batch)
-    parameters = [item for item in model.parameters() if item.requires_grad]
-    norms = {name: weights[name] * _norm(value, parameters) for name, value in terms.items() if weights[name] > 0}
+    parameters = trainable(model)
+    norms = {
+        name: weights[name] * gradient_norm(value, parameters) for name, value in terms.items() if weights[name] > 0
+    }
     return max(norms, key=lambda name: norms[name]) if norms else None
 
 
-def _norm(value: Tensor, parameters: list[nn.Parameter]) -> float:
-    if not value.requires_grad:
-        return 0.0
-    found = [
-        item
-        for item in torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-        if item is not None
-    ]
-    return float(torch.nn.utils.get_total_norm(found)) if found else 0.0
-
-
 def _gain(patient: Patient, batch: Tensors, term: str, rate: float, *, is_noisy: bool) -> float:
-    """How far the term falls, as a share of the way to its bound; ends as soon as that is enough."""
+    """How far the term falls, as a share of the way to its bound; ends as soon as that is enough, or too slow."""
     model, until = patient.build(), time.monotonic() + _SECONDS
     model.train(is_noisy)
-    optimizer = torch.optim.Adam([item for item in model.parameters() if item.requires_grad], lr=rate)
+    optimizer = torch.optim.Adam(trainable(model), lr=rate)
     first = best = _value(patient, model, batch, term)
     bound = next(item.lower_bound for item in patient.terms if item.name == term)
     way = first - bound if bound > -float("inf") else abs(first) + 1.0
@@ -70,10 +61,12 @@ def _gain(patient: Patient, batch: Tensors, term: str, rate: float, *, is_noisy:
         return 1.0
     for number in range(_STEPS):
         loss = patient.loss_terms(patient.forward(model, batch, 0), batch)[term]
-        if not loss.requires_grad or time.monotonic() > until:
+        if time.monotonic() > until:
+            return 1.0  # a slow machine knows nothing
+        if not loss.requires_grad:
             break
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         if number % 5 == 4:
             best = min(best, _value(patient, model, batch, term))

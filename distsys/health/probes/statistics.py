@@ -1,4 +1,4 @@
-"""Stored statistics against those of what the loader yields (D3), and one scale over columns of different units (D22)."""
+"""Stored statistics against those of what the loader yields (D3), and columns that share one scale (D22)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -63,6 +63,25 @@ def changed_rows(before: Tensor, after: Tensor) -> Tensor:
     """Which items differ by more than rounding."""
     difference = (real(before) - real(after)).abs().nan_to_num(0.0).flatten(1).amax(dim=1)
     return difference > _ROUNDING * max(largest(before), 1e-30)
+
+
+def gradients(value: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of a scalar with respect to what it depends on of ``of``."""
+    if not value.requires_grad:
+        return []
+    found = torch.autograd.grad(value, of, retain_graph=True, allow_unused=True)
+    return [item for item in found if item is not None]
+
+
+def gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
+    """Norm of the gradient of a scalar, 0 where it has none."""
+    present = gradients(value, parameters)
+    return float(torch.nn.utils.get_total_norm(present)) if present else 0.0
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are not frozen."""
+    return [item for item in model.parameters() if item.requires_grad]
 
 
 @contextmanager

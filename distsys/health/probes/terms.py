@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from distsys.health.causes import DEAD_TERM, NOT_FINITE, ONE_TERM, UNBOUNDED_TERM
 from distsys.health.probes.patient import Patient, Tensors
-from distsys.health.probes.tensors import is_numeric, real
+from distsys.health.probes.tensors import gradient_norm, gradients, is_numeric, real, trainable
 from distsys.health.verdict import Verdict
 from distsys.specs import TermSpec
 
@@ -48,7 +49,7 @@ def _endless(patient: Patient, outputs: Tensors) -> list[Verdict]:
     found = []
     for term in open_terms:
         values = [course.get(term.name, float("nan")) for course in courses]
-        if all(after < before - 1.0 for before, after in zip(values, values[1:], strict=False)):
+        if all(after < before - 1.0 for before, after in pairwise(values)):
             evidence = f"{term.name} = {values[0]:.3g}, {values[1]:.3g}, {values[2]:.3g}, {values[3]:.3g} {term.unit}"
             found.append(UNBOUNDED_TERM.verdict("warn", f"{evidence} with outputs x 1, 1e-2, 1e-4, 1e-6", step=0))
     return found
@@ -126,10 +127,10 @@ def term_gradients(patient: Patient) -> list[Verdict]:
     dead, alive = [], False
     for term in patient.used_terms():
         value = terms[term.name]
-        gradients = _gradients(value, list(leaves.values()))
-        if not all(bool(torch.isfinite(item).all()) for item in gradients):
+        slopes = gradients(value, list(leaves.values()))
+        if not all(bool(torch.isfinite(item).all()) for item in slopes):
             return [NOT_FINITE.verdict("stop", f"the gradient of {term.name} is not finite", step=0)]
-        share = _silent_share(gradients)
+        share = _silent_share(slopes)
         if share < _DEAD:
             alive = True
         elif _above_floor(term, float(value.detach())):
@@ -143,13 +144,6 @@ def term_gradients(patient: Patient) -> list[Verdict]:
         )
         for term, value, share in dead
     ]
-
-
-def _gradients(value: Tensor, outputs: list[Tensor]) -> list[Tensor]:
-    if not value.requires_grad:
-        return []
-    found = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
-    return [item for item in found if item is not None]
 
 
 def _silent_share(gradients: list[Tensor]) -> float:
@@ -166,10 +160,10 @@ def _above_floor(term: TermSpec, value: float) -> bool:
 def gradient_shares(patient: Patient) -> list[Verdict]:
     """One term, or one column of an output, with all of the gradient although no weight says so."""
     model, batch = patient.rehearsal.model, patient.late
-    parameters = [item for item in model.parameters() if item.requires_grad]
+    parameters = trainable(model)
     outputs = patient.forward(model, batch, 0)
     terms = patient.loss_terms(outputs, batch)
-    norms = {term.name: _norm(terms[term.name], parameters) for term in patient.used_terms()}
+    norms = {term.name: gradient_norm(terms[term.name], parameters) for term in patient.used_terms()}
     found: dict[str, Verdict] = {}
     for phase, weights in patient.weights.items():
         weighted = {name: norm * weights(1.0)[name] for name, norm in norms.items() if weights(1.0)[name] > 0}
@@ -190,19 +184,14 @@ def _alone(norms: Mapping[str, float]) -> str | None:
     return first if some[first] > _ALONE * sum(some.values()) else None
 
 
-def _norm(value: Tensor, parameters: list[Tensor]) -> float:
-    present = _gradients(value, parameters)
-    return float(torch.nn.utils.get_total_norm(present)) if present else 0.0
-
-
 def _columns(patient: Patient, outputs: Tensors, terms: Tensors) -> list[Verdict]:
-    weights = next(reversed(patient.weights.values()))(1.0)
+    weights = list(patient.weights.values())[-1](1.0)
     total = torch.stack([terms[term.name].float() * weights[term.name] for term in patient.terms]).sum()
     found = []
     for name, values in outputs.items():
         if not values.requires_grad or values.is_complex() or values.ndim != 2 or not 2 < values.shape[1] <= _COLUMNS:
             continue
-        for gradient in _gradients(total, [values]):
+        for gradient in gradients(total, [values]):
             norms = gradient.double().norm(dim=0)
             if int((norms > 0).sum()) > 2 and float(norms.max()) > _ALONE * float(norms.sum()):
                 evidence = f"column {int(norms.argmax())} of output '{name}' has "
