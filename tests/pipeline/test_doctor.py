@@ -104,6 +104,9 @@ def test_the_search_is_refused_with_exit_code_three(
     code, _, error = distsys("search", *order)
     assert code == 3
     assert "an input does nothing: another item's 'x' changes nothing" in error
+    (status,) = (tmp_path / "o").glob("*/status.json")
+    stored = json.loads(status.read_text())
+    assert (stored["status"], stored["verdicts"][0]["cause"]) == ("stopped", STOP.cause)
     assert not list((tmp_path / "o").glob("*/trials/*"))
     code, _, error = distsys("search", *order, "--no-doctor", "--quiet")
     assert code == 0, error

@@ -21,6 +21,8 @@ _HIDDEN = 1e-3
 """Of the declared range: what moves less cannot be what the range was declared for."""
 _APART = 10.0
 """Between training and frozen items of one field."""
+_COMPARABLE, _ERRORS = 8, 5.0
+"""Items on either side, and standard errors by which chance may part them."""
 _SAME_UNIT = 1e3
 """Between conditioning and target of one unit: less is what signals of one kind differ by."""
 _MANY, _ENOUGH = 0.25, 16
@@ -115,11 +117,22 @@ def _against_range(item: FieldSpec, values: Tensor) -> Verdict | None:
 def _against_frozen(patient: Patient, item: FieldSpec, values: Tensor) -> Verdict | None:
     if item.name not in patient.frozen:
         return None
-    pair = spread(values), spread(patient.frozen[item.name])
-    if min(pair) == 0.0 or max(pair) / min(pair) < _APART:
+    sides = [_sizes(values), _sizes(patient.frozen[item.name])]
+    if min(map(len, sides)) < _COMPARABLE:
         return None
-    evidence = f"'{item.name}' has a standard deviation of {pair[0]:.3g} {item.unit} in training, {pair[1]:.3g} frozen"
+    means = [float(side.mean()) for side in sides]
+    error = math.sqrt(sum(float(side.var()) / len(side) for side in sides))
+    if abs(means[0] - means[1]) <= max(math.log(_APART), _ERRORS * error):
+        return None
+    sizes = [math.exp(mean) for mean in means]
+    evidence = f"items of '{item.name}' are of size {sizes[0]:.3g} {item.unit} in training, {sizes[1]:.3g} frozen"
     return SCALED_TWICE.verdict("warn", evidence, step=0)
+
+
+def _sizes(values: Tensor) -> Tensor:
+    """Logarithm of the RMS of each item that has one: recorded levels vary by factors, not by amounts."""
+    rms = real(values).nan_to_num(0.0).flatten(1).square().mean(dim=1).sqrt()
+    return rms[rms > 0].log()
 
 
 def _against_target(patient: Patient) -> Iterator[Verdict]:
