@@ -52,6 +52,7 @@ class Examination:
                 "probe": item.probe,
                 "status": item.status,
                 "seconds": round(item.seconds, 2),
+                "failure": item.failure,
                 "verdicts": [verdict.content() for verdict in item.verdicts],
             }
             for item in self.findings
@@ -62,12 +63,17 @@ class Examination:
     def read(cls, content: Any) -> Examination:
         """What :meth:`content` gave."""
         return cls(
-            tuple(Finding(row["probe"], Verdict.read_all(row["verdicts"]), row["seconds"]) for row in content["probes"])
+            tuple(
+                Finding(row["probe"], Verdict.read_all(row["verdicts"]), row["seconds"], row["failure"])
+                for row in content["probes"]
+            )
         )
 
     def line(self) -> str:
         """One line of what was found."""
         counts = [f"{len(self.of(status))} {status}" for status in ("stop", "warn") if self.of(status)]
+        unasked = [item for item in self.findings if item.failure]
+        counts += [f"{len(unasked)} could not be asked"] if unasked else []
         return f"doctor: {len(self.findings)} probes, {', '.join(counts) or 'nothing found'}, {self.seconds:.0f} s"
 
 
@@ -116,7 +122,8 @@ def table(found: Examination) -> str:
     """A line a probe, verdicts below it, at 80 columns."""
     lines: list[str] = []
     for item in found.findings:
-        lines.append(f"{item.probe:<24} {item.status:<5} {item.seconds:>5.1f} s")
+        lines.append(f"{item.probe:<24} {'-' if item.failure else item.status:<5} {item.seconds:>5.1f} s")
+        lines += wrapped(f"  could not be asked: {item.failure}") if item.failure else []
         lines += [part for verdict in item.verdicts for part in wrapped(f"  {verdict}")]
     return "\n".join([*lines, found.line()])
 

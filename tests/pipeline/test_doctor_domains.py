@@ -30,7 +30,9 @@ def verdicts(name: str, *overrides: str, seed: int = 0) -> list[Verdict]:
     size = "4" if name == "speaker_extraction" else "32"
     given = (f"batch_size={size}", f"seed={seed}", "device=cpu", *SETTINGS[name], *overrides)
     layers = read_layers(ROOT / "configs" / f"{name}.yaml", preset="demo", overrides=given)
-    return diagnosed(domain, validate_layers(layers, config_type(domain.config))).verdicts
+    found = diagnosed(domain, validate_layers(layers, config_type(domain.config)))
+    assert [item.failure for item in found.findings if item.failure] == []
+    return found.verdicts
 
 
 SLOW = pytest.mark.slow

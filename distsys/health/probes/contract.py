@@ -45,11 +45,11 @@ def data_in_range(patient: Patient) -> list[Verdict]:
 
 
 def _outside(item: FieldSpec, values: Tensor, of: str = "") -> list[Verdict]:
-    if bool(torch.isinf(real(values)).any()):
-        return [NOT_FINITE.verdict("stop", f"'{item.name}'{of} holds infinite values", step=0, fix="mend the data")]
+    if item.role != "bookkeeping" and bool(torch.isinf(real(values)).any()):
+        return [NOT_FINITE.verdict("warn", f"'{item.name}'{of} holds infinite values", step=0, fix="mend the data")]
     known = finite(values)
     if not known.numel():
-        return [NOT_FINITE.verdict("stop", f"'{item.name}'{of} holds nothing but NaN", step=0, fix="mend the data")]
+        return []  # nothing is known of it, which a domain may say; whether terms mind is seen below
     low, high = float(known.min()), float(known.max())
     slack = _SLACK * max([abs(end) for end in (item.low, item.high) if math.isfinite(end)], default=0.0)
     if item.low - slack <= low and high <= item.high + slack:

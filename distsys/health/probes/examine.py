@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from distsys.errors import DistsysError
 from distsys.health.probes.anchor import scale_anchor
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.eigen import eigenvalue_gaps
@@ -45,11 +46,12 @@ PROBES: Mapping[str, Probe] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one probe found, and how long it took."""
+    """What one probe found, how long it took, and what it failed with if it could not be asked."""
 
     probe: str
     verdicts: tuple[Verdict, ...]
     seconds: float
+    failure: str = ""
 
     @property
     def status(self) -> Status:
@@ -66,6 +68,16 @@ def examine(patient: Patient) -> Iterator[Finding]:
         if failed and probe is scale_anchor:
             continue
         started = time.perf_counter()
-        verdicts = tuple(probe(patient))
-        yield Finding(name, verdicts, time.perf_counter() - started)
+        verdicts, failure = _asked(probe, patient)
+        yield Finding(name, verdicts, time.perf_counter() - started, failure)
         failed = failed or (probe is evaluation_works and is_sick(verdicts))
+
+
+def _asked(probe: Probe, patient: Patient) -> tuple[tuple[Verdict, ...], str]:
+    """Verdicts, or why there are none: a domain that a probe does not fit must not be refused for it."""
+    try:
+        return tuple(probe(patient)), ""
+    except DistsysError:
+        raise
+    except Exception as error:
+        return (), f"{type(error).__name__}: {error}".splitlines()[0]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, ValuesView
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from distsys.health.causes import IGNORED_INPUT, MIXED_ITEMS
 from distsys.health.probes.patient import Patient, Tensors
-from distsys.health.probes.tensors import change, changed_rows, evaluating, is_numeric, largest
+from distsys.health.probes.tensors import change, changed_rows, evaluating, is_numeric, largest, trainable
 from distsys.health.verdict import Verdict
 
 _NOTHING = 1e-7
 """Of the largest output: the rounding of float32."""
+_STIR = 0.1
+"""Of the size of weights, and of 1: by how much weights are changed to see whether a path can open."""
 
 
 class _Noted(dict[str, Tensor]):
@@ -77,7 +80,7 @@ def _is_equal_for_all(values: Tensor) -> bool:
 
 
 def _effect(patient: Patient, model: nn.Module, name: str) -> float:
-    """Largest relative change of outputs, in evaluation and in training mode."""
+    """Largest relative change of outputs: in evaluation, in training mode, and with other weights."""
     batch = patient.late
     swapped = {**batch, name: batch[name].roll(1, dims=0)}
     with evaluating(model):
@@ -85,7 +88,21 @@ def _effect(patient: Patient, model: nn.Module, name: str) -> float:
     if effects[0] <= _NOTHING:
         with torch.no_grad():
             effects.append(change(patient.forward(model, batch, 0), _tried(patient, model, swapped, batch)))
+        stirred = _stirred(model)
+        with evaluating(stirred):
+            effects.append(change(patient.forward(stirred, batch, 0), _tried(patient, stirred, swapped, batch)))
     return max(effects)
+
+
+def _stirred(model: nn.Module) -> nn.Module:
+    """A copy with other weights: a gate that is zero at first opens, whatever the learning rate; a dead path stays."""
+    other = deepcopy(model)
+    with torch.no_grad():
+        for item in trainable(other):
+            generator = torch.Generator().manual_seed(item.numel())
+            noise = torch.randn(item.shape, generator=generator, dtype=item.dtype).to(item.device)
+            item.add_(noise * (_STIR * (float(item.abs().mean()) + _STIR)))
+    return other
 
 
 def _tried(patient: Patient, model: nn.Module, swapped: Tensors, batch: Tensors) -> Tensors:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distsys.domains.protocol import FieldSpec
+from distsys.health.probes import examine as examining
 from distsys.health.probes.examine import examine
 from distsys.health.probes.inputs import inputs_matter, items_are_independent
 from distsys.health.probes.order import parameters_learn, step_order
@@ -66,6 +67,27 @@ def test_a_gate_that_is_zero_at_first_and_learns_is_healthy(outside: Path) -> No
 
     parts = {"fields": FIELDS, "build_data": HINTED, "forward": hinted}
     assert found(inputs_matter, outside, **parts, build_model=model_of(zero)) == []
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1e-6])
+def test_a_gate_that_is_zero_at_first_is_healthy_at_tiny_rates(outside: Path, rate: float) -> None:
+    def zero(width: int) -> nn.Module:
+        model = Gated(1.0)
+        nn.init.zeros_(model.gate)
+        return model
+
+    parts = {"fields": FIELDS, "build_data": HINTED, "forward": hinted, "build_model": model_of(zero)}
+    assert found(inputs_matter, outside, f"optimizer.learning_rate={rate}", **parts) == []
+
+
+def test_conditioning_behind_a_saturated_gate_stops(outside: Path) -> None:
+    class Saturated(Gated):
+        def forward(self, x: Tensor, hint: Tensor) -> Tensor:
+            return self.head(torch.tanh(self.body(x) + torch.sigmoid(self.gate - 200.0) * self.side(hint)))
+
+    parts = {"fields": FIELDS, "build_data": HINTED, "forward": hinted}
+    (verdict,) = found(inputs_matter, outside, **parts, build_model=model_of(lambda width: Saturated(1.0)))
+    assert (verdict.status, verdict.cause) == ("stop", "an input does nothing")
 
 
 def test_conditioning_that_forward_never_reads_is_a_warning(outside: Path) -> None:
@@ -206,6 +228,15 @@ def test_dropout_of_nearly_everything_is_named(outside: Path) -> None:
     assert (verdict.status, verdict.cause) == ("warn", "dropout hides what is learned")
 
 
+def test_a_probe_that_does_not_fit_a_domain_refuses_nothing(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(patient: object) -> list:
+        raise KeyError("graph")
+
+    monkeypatch.setattr(examining, "PROBES", {"one": raising})
+    (finding,) = examine(patient(outside))
+    assert (finding.status, finding.verdicts, finding.failure) == ("ok", (), "KeyError: 'graph'")
+
+
 def embedded(width: int) -> nn.Module:
     """A frozen embedding, a zero-initialised head, dropout of half."""
     model = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, 1))
@@ -219,4 +250,5 @@ def embedded(width: int) -> nn.Module:
 def test_harmless_oddities_give_nothing(outside: Path, seed: int) -> None:
     for overrides, parts in (((), {}), ((), {"build_model": model_of(embedded)}), (("model.dropout=0.5",), {})):
         who = patient(outside, f"seed={seed}", *overrides, **parts)
-        assert [verdict for finding in examine(who) for verdict in finding.verdicts] == []
+        seen = list(examine(who))
+        assert [(item.verdicts, item.failure) for item in seen] == [((), "")] * len(examining.PROBES)
