@@ -11,6 +11,7 @@ from typing import Any
 
 from distsys import __version__
 from distsys.commands.configs import config, data
+from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.models import evaluate, export, predict, ui
@@ -21,6 +22,7 @@ from distsys.options import (
     check_domain_options,
     config_options,
     data_options,
+    doctor_options,
     experiment_options,
     export_options,
     local_option,
@@ -72,10 +74,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"distsys {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
-    _add(commands, "run", run, "search, handoff, final training, evaluation, report", training_options, local_option)
-    _add(commands, "search", search, "the search phase alone", experiment_options, local_option)
+    _add(
+        commands,
+        "run",
+        run,
+        "search, handoff, final training, evaluation, report",
+        training_options,
+        local_option,
+        doctor_options,
+    )
+    _add(commands, "search", search, "the search phase alone", experiment_options, local_option, doctor_options)
     _add(commands, "final", final, "handoff and final training after a search", training_options, local_option)
     _add(commands, "train", train, "train one configuration, without a search", training_options, local_option)
+    _add(commands, "doctor", doctor, "what is wrong with an experiment, before it is run", experiment_options)
     _add(commands, "evaluate", evaluate, "a finished training on its test set", place_argument)
     asking = _add(commands, "predict", predict, "ask a trained model", predict_options)
     asking.epilog = "each domain has options of its own: distsys predict DOMAIN --help"

@@ -64,6 +64,11 @@ def local_option(parser: Any) -> None:
     )
 
 
+def doctor_options(parser: Any) -> None:
+    parser.add_argument("--no-doctor", action="store_true", help="search without an examination before it")
+    parser.add_argument("--verbose", action="store_true", help="say what the doctor looked at, probe by probe")
+
+
 def config_options(parser: Any) -> None:
     parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
     parser.add_argument(

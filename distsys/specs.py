@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Direction = Literal["max", "min"]
 Role = Literal["input", "noisy input", "conditioning", "target", "bookkeeping"]
@@ -65,6 +69,7 @@ class FieldSpec:
             (a group, an index) is for metrics alone.
         unit: of its values.
         low, high: physical range of its finite values.
+        spread: band of the standard deviation of a batch of it, where it is known: what is scaled twice leaves it.
     """
 
     name: str
@@ -72,3 +77,22 @@ class FieldSpec:
     unit: str
     low: float = -math.inf
     high: float = math.inf
+    spread: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generative model does, in training and when it is sampled, on the same items.
+
+    Args:
+        training_levels: noise levels that training drew; empty where nothing is diffused.
+        sampling_levels: noise levels that the sampler visits, without the final 0.
+        assumed_spread, measured_spread: standard deviation of what is diffused, as the model and as the data have it.
+        guarded: metric of each constraint that holds by construction, whatever was learned, to its value on samples.
+    """
+
+    training_levels: Tensor
+    sampling_levels: Tensor
+    assumed_spread: float
+    measured_spread: float
+    guarded: Mapping[str, float]

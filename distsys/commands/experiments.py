@@ -51,7 +51,13 @@ def means(options: argparse.Namespace) -> Means:
     if options.local and workers > 1:
         raise UsageError(f"--local with --workers {workers}", expected="one worker", fix="leave out one of the two")
     console = Console(quiet=options.quiet or options.json)
-    return Means(console, num_workers=workers, is_local=options.local)
+    return Means(
+        console,
+        num_workers=workers,
+        is_local=options.local,
+        examines=not getattr(options, "no_doctor", True),
+        is_verbose=getattr(options, "verbose", False),
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from distsys.health.verdict import Constraint
 from distsys.specs import Direction as Direction
 from distsys.specs import FieldSpec as FieldSpec
+from distsys.specs import Generation as Generation
 from distsys.specs import Kind as Kind
 from distsys.specs import MetricSpec as MetricSpec
 from distsys.specs import Role as Role
@@ -275,6 +276,24 @@ class Exporting(Protocol):
 
     def export(self, model: Any) -> Mapping[str, bytes]:
         """The model as a program, by file suffix; its output was compared with the model's after loading."""
+        ...
+
+
+@runtime_checkable
+class Renoising(Protocol):
+    """What a domain has besides, whose inputs are made with noise that targets must not depend on."""
+
+    def renoised(self, source: Any) -> TrainSource:
+        """The items of a training source with other noise and all else the same."""
+        ...
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """What a domain has besides, whose models are sampled otherwise than they are trained."""
+
+    def generation(self, model: Any, batch: Batch, *, generator: torch.Generator) -> Generation:
+        """What ``model`` does with a training ``batch``, trained on it and sampled for it; gradients are off."""
         ...
 
 

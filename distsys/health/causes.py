@@ -72,6 +72,11 @@ NOT_FINITE = Cause(
     "not finite", "lower optimizer.learning_rate, set optimizer.grad_clip_norm, or mend what computes it"
 )
 TRIVIAL = Cause("worse than a trivial baseline", "train longer, raise the learning rate, or look for what it ignores")
+OUT_OF_RANGE = Cause("data outside their declared range", "mend the scaling or the unit, or declare the true range")
+MIXED_ITEMS = Cause(
+    "items of a batch influence each other", "look for a mean, softmax or normalisation over the axis of items"
+)
+DROPOUT = Cause("dropout hides what is learned", "lower the dropout: without it eight items are learned")
 NOTHING_LEARNED = Cause("nothing is learned", "raise optimizer.learning_rate, or train longer")
 STALE_GRADIENTS = Cause("gradients of earlier steps", "clear gradients before every backward pass")
 OTHER_PARAMETERS = Cause(

@@ -27,12 +27,16 @@ class Means:
     Args:
         num_workers: of the final training.
         is_local: everything in this process, without Ray and MLflow.
+        examines: whether the doctor looks at an experiment before its search.
+        is_verbose: whether all that it looked at is said.
         mirror: what keeps MLflow equal to the run folders, or None.
     """
 
     console: Console
     num_workers: int = 1
     is_local: bool = False
+    examines: bool = True
+    is_verbose: bool = False
     mirror: MlflowMirror | None = None
 
     def watch(self, folder: Path) -> None:

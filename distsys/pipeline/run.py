@@ -12,6 +12,7 @@ import yaml
 
 from distsys.config.validate import dump, with_values
 from distsys.errors import StoppedByHealth, UsageError
+from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import train
 from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
@@ -98,6 +99,7 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
         for known in [experiment.folder, *_runs_in(experiment.folder)]:
             means.watch(known)
         with noted_end(spool) as ending:
+            examined(experiment, means)
             yield means, ending
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from distsys.domains.ground_motion.config import NUM_FOLDS, Config, Request
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import FieldSpec, Inspection, MetricSpec, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, Generation, Inspection, MetricSpec, TermSpec
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
-    from distsys.domains.ground_motion.model.network import Committee  # noqa: F401 - stands in quotes below
+    import torch
+
+    from distsys.domains.ground_motion.model.network import Committee
 
 
 class GroundMotion(DomainInRooms[Config, "Committee"]):
@@ -35,9 +37,13 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
         TermSpec("envelope", "1", 0.0),
     )
     fields = (
-        FieldSpec("motion", "input", "g", -5.0, 5.0),
+        FieldSpec("motion", "input", "g", -5.0, 5.0, spread=(2e-4, 1.0)),
         FieldSpec("member", "conditioning", "index", 0.0, NUM_FOLDS - 1.0),
     )
+
+    def generation(self, model: Committee, batch: Batch, *, generator: torch.Generator) -> Generation:
+        """Noise levels of the diffusing routes, and what samples keep below 1 Hz."""
+        return self._room("model.generation").generation(model, batch, generator=generator)
 
     def inspect(self, config: Config, *, seed: int) -> Inspection:
         """Records by source: peaks, spectra, and the scale that a diffusion would see."""

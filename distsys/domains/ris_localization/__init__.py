@@ -11,6 +11,7 @@ from distsys.domains.ris_localization.config import MAX_SOURCES, Config, Request
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
+    from distsys.domains.ris_localization.data.scenes import SceneSource
     from distsys.domains.ris_localization.model.network import CovarianceNet  # noqa: F401 - stands in quotes below
 
 
@@ -40,12 +41,16 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
         TermSpec("peak_contrast", "nat", -math.log(1.25), scale="invariant"),  # -log(1 + load / N), load <= 1, N >= 4
     )
     fields = (
-        FieldSpec("snapshots", "noisy input", "1"),
+        FieldSpec("snapshots", "noisy input", "1", spread=(0.2, 20.0)),
         FieldSpec("num_sources", "conditioning", "count", 1.0, MAX_SOURCES),
-        FieldSpec("num_snapshots", "conditioning", "count", 1.0),
+        FieldSpec("num_snapshots", "bookkeeping", "count", 1.0),
         FieldSpec("uvq", "target", "1, 1, 1/m", -1.0),
         FieldSpec("amplitudes", "target", "1"),
         FieldSpec("noise_variance", "bookkeeping", "1", 0.0),
         FieldSpec("snr_db", "bookkeeping", "dB"),
         FieldSpec("correlation", "bookkeeping", "1", 0.0, 1.0),
     )
+
+    def renoised(self, source: SceneSource) -> SceneSource:
+        """The same scenes and signals in other noise."""
+        return source.renoised()

@@ -33,7 +33,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         TermSpec("kl", "nat", 0.0),
     )
     fields = (
-        FieldSpec("u", "input", "1", 0.0, 1.0),
-        FieldSpec("curve_db", "input", "dB", -60.0, 60.0),
+        FieldSpec("u", "input", "1", 0.0, 1.0, spread=(0.02, 0.5)),
+        FieldSpec("curve_db", "input", "dB", -60.0, 60.0, spread=(0.3, 20.0)),
         FieldSpec("label", "target", "index", -1.0),
     )

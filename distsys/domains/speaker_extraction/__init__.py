@@ -41,9 +41,9 @@ class SpeakerExtraction(DomainInRooms[Config, "Extractor"]):
         TermSpec("phase", "1", 0.0),
     )
     fields = (
-        FieldSpec("mixture", "input", "full scale", -1.0, 1.0),
-        FieldSpec("enrolment", "conditioning", "full scale"),
-        FieldSpec("sources", "target", "full scale"),
+        FieldSpec("mixture", "input", "full scale", -1.0, 1.0, spread=(3e-3, 0.7)),
+        FieldSpec("enrolment", "conditioning", "full scale", spread=(3e-3, 0.7)),
+        FieldSpec("sources", "target", "full scale", spread=(3e-3, 0.7)),
         FieldSpec("asked", "target", "index", -1.0, 1.0),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -39,6 +41,12 @@ class SceneSource:
         self._sensing, self._num_channels = sensing_of(data), data.num_channels
         self._max_sources, self._max_snapshots = data.max_sources, data.num_snapshots
         self._power_spread_db = data.power_spread_db
+
+    def renoised(self) -> Self:
+        """The same scenes and signals in other noise."""
+        other = copy(self)
+        other._seeds = [*self._seeds[:_NOISE], self._seeds[_NOISE] + 1]  # the fourth seed, which nothing else has
+        return other
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
         """The scenes at ``indices``; ``progress`` changes nothing here.
