@@ -79,6 +79,8 @@ class Chance(Check):
                 self._totals = self._totals[:KEPT] + self._totals[-KEPT:]
 
     def finish(self) -> Iterator[Verdict]:
+        if any(verdict.status == "stop" for verdict in self.run.found.values()):
+            return  # what was found explains it
         judged = False
         for site in self._sites.values():
             recent = site.losses[-max(MIN_CALLS // 2, len(site.losses) // 3) :]
@@ -152,6 +154,8 @@ def _light(loss: Loss, keep: bool) -> Loss:
 def _against(losses: list[Loss], constant: Constant) -> tuple[float, float]:
     """How much better than the constant, paired call by call, and the standard error of that."""
     gains = [constant.value(loss) - float(loss.value) for loss in losses]
+    if not all(map(math.isfinite, gains)):
+        return float("nan"), 0.0
     return fmean(gains), stdev(gains) / math.sqrt(len(gains)) + 1e-12
 
 

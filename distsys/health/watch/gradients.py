@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -26,13 +25,13 @@ class GradientState(Check):
         self._silent: dict[int, int] = {}
         self._ever: set[int] = set()
         self._since: dict[int, int] = {}
-        self._ungraded = weakref.WeakSet[nn.Module]()
+        self._ungraded: dict[int, nn.Module] = {}
 
     def on_call(self, call: Call) -> None:
         if not self.run.looking or call.graded:
             return
         if any(item.requires_grad for item in call.module.parameters()):
-            self._ungraded.add(call.module)
+            self._ungraded[id(call.module)] = call.module
 
     def on_step(self, held: Held) -> None:
         if not self.run.looking:
@@ -65,7 +64,7 @@ class GradientState(Check):
 
     def _deliberate(self, parameters: list[Tensor], dead: list[bool]) -> bool:
         """Whether all dead ones belong to modules that run without gradient: somebody froze them."""
-        frozen = {id(item) for module in self._ungraded for item in module.parameters()}
+        frozen = {id(item) for module in self._ungraded.values() for item in module.parameters()}
         frozen -= {id(item) for module in self.run.modules() for item in module.parameters()}
         return all(id(item) in frozen for item, out in zip(parameters, dead, strict=True) if out)
 

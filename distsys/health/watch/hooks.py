@@ -52,7 +52,9 @@ class Hooks:
         for owner in (Tensor, torch.autograd):
             wrap(owner, "backward", self._backward)
         for name in LOSSES:
+            original = getattr(functional, name)
             wrap(functional, name, lambda original, name=name: self._loss(name, original))
+            self._patches.wrap_everywhere(original, getattr(functional, name))
         for name in ("softmax", "log_softmax", "argmax"):
             for owner in (functional, torch, Tensor):
                 if hasattr(owner, name):
@@ -60,7 +62,9 @@ class Hooks:
         wrap(torch.linalg, "eigh", self._eigh)
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             wrap(nn.utils, name, self._clip)
+            original = getattr(nn.utils.clip_grad, name)
             wrap(nn.utils.clip_grad, name, self._clip)
+            self._patches.wrap_everywhere(original, getattr(nn.utils.clip_grad, name))
         for kind in _schedules():
             wrap(kind, "step", self._schedule)
         for name in ("scale", "unscale_", "step"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 _ABSENT = object()
+_LEFT_ALONE = frozenset(sys.stdlib_module_names - {"__main__"}) | {"torch"}
 
 
 class Patches:
@@ -23,6 +26,16 @@ class Patches:
             return
         self._done.append((owner, name, own))
         setattr(owner, name, functools.wraps(original)(make(original)))
+
+    def wrap_everywhere(self, original: Any, replacement: Any) -> None:
+        """Replace a function under every name that modules outside of torch imported it by."""
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in _LEFT_ALONE or not isinstance(module, ModuleType):
+                continue
+            for key, value in list(vars(module).items()):
+                if value is original:
+                    self._done.append((module, key, value))
+                    setattr(module, key, replacement)
 
     def restore(self) -> None:
         """Put every attribute back."""

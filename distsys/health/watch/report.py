@@ -11,7 +11,7 @@ from distsys.health.verdict import Status, Verdict
 
 SYMPTOMS = (
     causes.AT_CHANCE, causes.UNRELATED_TARGETS, causes.CANNOT_LEARN, causes.LEARNED_BY_HEART, causes.NOTHING_LEARNED,
-    causes.CONSTANT_OUTPUT, causes.DEAD_PARAMETERS, causes.NOT_HELD, causes.RATE_TOO_LOW, causes.CHECK_FAILED,
+    causes.CONSTANT_OUTPUT, causes.IGNORED_INPUT, causes.DEAD_PARAMETERS, causes.NOT_HELD, causes.RATE_TOO_LOW, causes.CHECK_FAILED,
 )  # fmt: skip
 """What may follow from another cause: told after it."""
 _RANK = {"stop": 0, "warn": 1, "ok": 2}
