@@ -48,7 +48,7 @@ class Check:
     def on_backward_done(self, loss: Tensor) -> None:
         """After backward."""
 
-    def on_scale(self, scaler: Any) -> None:
+    def on_scale(self, scaler: Any, loss: Any) -> None:
         """An AMP scaler scales a loss."""
 
     def on_unscale(self, scaler: Any, optimizer: Optimizer) -> None:

@@ -29,10 +29,15 @@ class Finite(Check):
         super().__init__(run)
         self._times = 0
         self._bad = ""
+        self._unscaled: Tensor | None = None
+
+    def on_scale(self, scaler: Any, loss: Any) -> None:
+        self._unscaled = loss if isinstance(loss, Tensor) else None
 
     def on_backward(self, loss: Tensor) -> None:
         if loss.is_cuda and not self.run.looking:
             return
+        loss, self._unscaled = loss if self._unscaled is None else self._unscaled, None
         if bool(torch.isfinite(loss).all()):
             self._times = 0
             return

@@ -183,7 +183,7 @@ class Hooks:
             outermost = self._depth["scaler"] == 0 and scaler.is_enabled()
             if outermost:
                 self._run.scaled = True
-                self._run.tell(event, *((scaler,) if name == "scale" else (scaler, given)))
+                self._run.tell(event, scaler, given)
             self._depth["scaler"] += name != "scale"
             try:
                 return original(scaler, given, *args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,8 @@ from distsys.health.watch.run import Run
 
 LOOKS = 12
 TIMES = 3
+_SHAPES = ("ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0",
+           "TransposeBackward0", "PermuteBackward0", "CloneBackward0", "SelectBackward0", "UnsafeViewBackward0")  # fmt: skip
 SHARE = 0.999
 """Of the squared error in one column: the others do nothing."""
 REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -75,11 +79,9 @@ class LossInputs(Check):
         if self._repeat(loss, "range", low < -1e-4 or high > 1 + 1e-4, TIMES):
             evidence = f"targets of {loss.name} reach from {low:.3g} to {high:.3g}: it then has no lower bound"
             self.found(TARGET_RANGE, "stop", evidence, step=0)
-        if loss.name.endswith("logits") and prediction.numel() >= 8:
-            inside = bool((prediction >= 0).all()) and bool((prediction <= 1).all())
-            if self._repeat(loss, "sigmoid", inside and 0 <= low and high <= 1, LOOKS):
-                evidence = f"logits all lay between 0 and 1 in {LOOKS} looks: they are probabilities already"
-                self.found(SIGMOID_TWICE, "warn", evidence, step=0)
+        if self._repeat(loss, "sigmoid", loss.name.endswith("logits") and _from_sigmoid(loss.prediction), TIMES):
+            evidence = f"the logits given to {loss.name} are the output of a sigmoid, {TIMES} times"
+            self.found(SIGMOID_TWICE, "stop", evidence, step=0)
 
     def _regression(self, loss: Loss, prediction: Tensor, target: Tensor) -> None:
         if self._repeat(loss, "shape", prediction.shape != target.shape, TIMES):
@@ -110,3 +112,11 @@ class LossInputs(Check):
             return
         if flat and self._counts[loss.site, "constant"] == 1:
             self.run.look_until(self.run.step + LOOKS + 4)
+
+
+def _from_sigmoid(prediction: Tensor) -> bool:
+    """Whether the tensor is the output of a sigmoid, apart from its shape."""
+    node: Any = prediction.grad_fn
+    while node is not None and node.name() in _SHAPES:
+        node = node.next_functions[0][0]
+    return node is not None and node.name() == "SigmoidBackward0"

@@ -19,7 +19,12 @@ _RANK = {"stop": 0, "warn": 1, "ok": 2}
 
 def ranked(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Causes first, then what may only follow from them; within each, ``stop`` before ``warn``."""
-    return sorted(verdicts, key=lambda item: (_symptom(item), _RANK[item.status], item.onset_step))
+    return sorted(verdicts, key=_key)
+
+
+def _key(verdict: Verdict) -> tuple[bool, int, int, int]:
+    late = _symptom(verdict)
+    return late > 0, _RANK[verdict.status], late, verdict.onset_step
 
 
 def _symptom(verdict: Verdict) -> int:

@@ -30,7 +30,7 @@ class Scaling(Check):
         self._through: set[int] = set()
         self._counts = {"clip": 0, "step": 0, "unscaled": 0}
 
-    def on_scale(self, scaler: Any) -> None:
+    def on_scale(self, scaler: Any, loss: Any) -> None:
         self._pending = scaler
 
     def on_backward(self, loss: Tensor) -> None:

@@ -10,10 +10,12 @@ from tests.health.watch import programs_more  # noqa: F401 - registers its progr
 from tests.health.watch.programs import PROGRAMS
 
 
-def main(seeds: range) -> None:
+def main(seeds: range, only: list[str]) -> None:
     """Print a row a program and the sums."""
     caught = named = first = buggy = stops = warns = healthy = 0
     for item in PROGRAMS:
+        if only and not any(name in item.name for name in only):
+            continue
         rows = []
         for seed in seeds:
             begun = time.perf_counter()
@@ -31,11 +33,15 @@ def main(seeds: range) -> None:
                 stops += any(verdict.status == "stop" for verdict in report)
                 warns += any(verdict.status == "warn" for verdict in report)
             good = found[:1] == [] if not names else bool(found) and found[0] in names
-            rows.append(("  " if good else "!!", seed, round(time.perf_counter() - begun, 1), [str(v)[:150] for v in report]))
+            rows.append(
+                ("  " if good else "!!", seed, round(time.perf_counter() - begun, 1), [str(v)[:150] for v in report])
+            )
         for mark, seed, seconds, found in rows:
             print(f"{mark} {item.name:40} {seed} {seconds:5}s {found}")
-    print(f"buggy {buggy}: caught {caught}, named {named}, first {first}; healthy {healthy}: stop {stops}, warn {warns}")
+    print(
+        f"buggy {buggy}: caught {caught}, named {named}, first {first}; healthy {healthy}: stop {stops}, warn {warns}"
+    )
 
 
 if __name__ == "__main__":
-    main(range(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
+    main(range(int(sys.argv[1]) if len(sys.argv) > 1 else 1), sys.argv[2:])

@@ -63,12 +63,13 @@ def classify(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     shuffled: bool = False,
+    num: int = 512,
     clear: bool = True,
     evaluate: Callable[[nn.Module, DataLoader], None] | None = None,
     held: nn.Module | None = None,
 ) -> list[float]:
     torch.manual_seed(seed)
-    inputs, labels = blobs()
+    inputs, labels = blobs(num)
     if shuffled:
         labels = labels[torch.randperm(len(labels))]
     loader = DataLoader(TensorDataset(inputs, labels), batch_size=32, shuffle=True)
@@ -136,7 +137,22 @@ def rate_zero(seed: int) -> list[float]:
 
 @program(causes.UNRELATED_TARGETS)
 def labels_shuffled(seed: int) -> list[float]:
-    return classify(seed, shuffled=True, epochs=8)
+    return classify(seed, shuffled=True, epochs=1, num=4096)
+
+
+@program(causes.LEARNED_BY_HEART)
+def few_labels_shuffled(seed: int) -> list[float]:
+    """All pairs are learned by heart; what is held out is at chance."""
+    others, _ = blobs(512)
+    guesses = torch.randint(0, 4, (512,))
+
+    def evaluate(net: nn.Module, loader: DataLoader) -> None:
+        net.eval()
+        with torch.no_grad():
+            F.cross_entropy(net(others), guesses)
+        net.train()
+
+    return classify(seed, shuffled=True, epochs=30, num=128, rate=5e-3, evaluate=evaluate)
 
 
 @program(causes.SOFTMAX_TWICE)
