@@ -24,7 +24,8 @@ from distsys.health.watch.steps import Scaling, Schedules
 
 __all__ = ["Battery", "Report", "Watch", "watch"]
 
-_active: Watch | None = None
+_active: list[Watch] = []
+"""The watch that is on, if any."""
 
 
 class Watch:
@@ -43,11 +44,11 @@ class Watch:
 
     def close(self) -> Report:
         """Take the watch away, judge what is known only at the end, and print; a second call does nothing."""
-        global _active
         if self.report.done:
             return self.report
         self.report.done = True
-        _active = None if _active is self else _active
+        if self in _active:
+            _active.remove(self)
         atexit.unregister(self.close)
         self._hooks.remove()
         self.report.verdicts, self.report.steps = ranked(self._run.finish()), self._run.step
@@ -74,12 +75,12 @@ def watch(*, quiet: bool = False, strict: bool = False) -> Watch:
         quiet: print nothing.
         strict: a check that fails raises; otherwise it is taken out, named, and the loop goes on.
     """
-    global _active
-    if _active is not None:
-        _active.close()
-    _active = Watch(quiet=quiet, strict=strict)
-    atexit.register(_active.close)
-    return _active
+    for earlier in list(_active):
+        earlier.close()
+    watching = Watch(quiet=quiet, strict=strict)
+    _active.append(watching)
+    atexit.register(watching.close)
+    return watching
 
 
 def _checks(run: Run) -> list[Check]:

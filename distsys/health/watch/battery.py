@@ -1,4 +1,4 @@
-"""Why a loss is at chance: did weights move, can a copy learn a few items without and with dropout, are data to blame?"""
+"""Why a loss is at chance: did weights move, does a copy learn a few items without dropout, and with it?"""
 
 from __future__ import annotations
 

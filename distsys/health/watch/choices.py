@@ -35,9 +35,10 @@ class Choices(Check):
         count = self._ones.setdefault(f"{choice.name} at {choice.site}", [0, 0])
         count[0] += int(length == 1 and several)
         count[1] += 1
-        if choice.name == "softmax" and choice.source.ndim >= 3 and length >= 4 and self.run.step == 0:
-            if choice.source.requires_grad and choice.dim in (-1, choice.source.ndim - 1):
-                self._entropies.append(_relative_entropy(choice.source.detach()))
+        last = choice.dim in (-1, choice.source.ndim - 1)
+        attention = choice.name == "softmax" and choice.source.ndim >= 3 and length >= 4 and last
+        if attention and self.run.step == 0 and choice.source.requires_grad:
+            self._entropies.append(_relative_entropy(choice.source.detach()))
 
     def finish(self) -> Iterator[Verdict]:
         for place, (ones, calls) in self._ones.items():

@@ -1,4 +1,4 @@
-"""Gradients by state: which never come, which are exactly zero, which are stale, and which are wiped before the step."""
+"""Gradients by state: which never come, which are exactly zero, stale, or wiped before the step."""
 
 from __future__ import annotations
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer, lr_scheduler
+from torch.optim import lr_scheduler
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader
 
@@ -53,12 +54,12 @@ class Hooks:
             wrap(owner, "backward", self._backward)
         for name in LOSSES:
             original = getattr(functional, name)
-            wrap(functional, name, lambda original, name=name: self._loss(name, original))
+            wrap(functional, name, partial(self._loss, name))
             self._patches.wrap_everywhere(original, getattr(functional, name))
         for name in ("softmax", "log_softmax", "argmax"):
             for owner in (functional, torch, Tensor):
                 if hasattr(owner, name):
-                    wrap(owner, name, lambda original, name=name: self._choice(name, original))
+                    wrap(owner, name, partial(self._choice, name))
         wrap(torch.linalg, "eigh", self._eigh)
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             wrap(nn.utils, name, self._clip)
@@ -68,7 +69,7 @@ class Hooks:
         for kind in _schedules():
             wrap(kind, "step", self._schedule)
         for name in ("scale", "unscale_", "step"):
-            wrap(torch.amp.GradScaler, name, lambda original, name=name: self._scaler(name, original))
+            wrap(torch.amp.GradScaler, name, partial(self._scaler, name))
         wrap(DataLoader, "__iter__", self._loader)
 
     def _module(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,7 +202,7 @@ class Hooks:
 
 
 def _schedules() -> list[type]:
-    kinds: list[type] = [lr_scheduler.LRScheduler]
+    kinds: list[Any] = [lr_scheduler.LRScheduler]
     for kind in kinds:
         kinds.extend(item for item in kind.__subclasses__() if item not in kinds)
     return [kind for kind in kinds if "step" in vars(kind)]
@@ -215,9 +216,3 @@ def _site() -> str:
     ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def optimizer_of(scheduler: Any) -> Optimizer | None:
-    """The optimiser that a schedule acts on."""
-    found = getattr(scheduler, "optimizer", None)
-    return found if isinstance(found, Optimizer) else None

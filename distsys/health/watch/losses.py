@@ -23,8 +23,22 @@ from distsys.health.watch.run import Run
 
 LOOKS = 12
 TIMES = 3
-_SHAPES = ("ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0",
-           "TransposeBackward0", "PermuteBackward0", "CloneBackward0", "SelectBackward0", "UnsafeViewBackward0")  # fmt: skip
+_SHAPES = tuple(
+    f"{name}Backward{number}"
+    for name in (
+        "View",
+        "UnsafeView",
+        "ReshapeAlias",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Permute",
+        "Clone",
+        "Select",
+    )
+    for number in (0, 1)
+)
+"""Nodes of a graph that change nothing but shape."""
 SHARE = 0.999
 """Of the squared error in one column: the others do nothing."""
 REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")

@@ -84,9 +84,9 @@ def _depends(module: nn.Module) -> bool:
     for item in module.modules():
         if isinstance(item, nn.modules.dropout._DropoutNd) and item.p > 0:
             return True
-        if isinstance(item, _NORMS) and item.track_running_stats:
-            if item.weight is None or item.weight.requires_grad:
-                return True
+        counted = isinstance(item, _NORMS) and item.track_running_stats
+        if counted and (item.weight is None or item.weight.requires_grad):
+            return True
         if isinstance(item, nn.RNNBase) and item.dropout > 0:
             return True
     return False

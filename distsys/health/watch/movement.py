@@ -74,10 +74,10 @@ class Movement(Check):
     def _judge_units(self, held: Held) -> None:
         alive = dict(zip(map(id, held.parameters()), held.alive, strict=True))
         for item in held.parameters():
-            if item.ndim == 2 and item.shape[0] >= 4 and item.shape[1] >= 2 and alive.get(id(item)):
-                if bool((item == item[:1]).all()) and bool((item != 0).any()):
-                    evidence = f"all {item.shape[0]} rows of a matrix are equal after {MIN_STEPS} steps"
-                    self.found(SYMMETRIC, "stop", evidence, step=0)
+            wide = item.ndim == 2 and item.shape[0] >= 4 and item.shape[1] >= 2 and alive.get(id(item))
+            if wide and bool((item == item[:1]).all()) and bool((item != 0).any()):
+                evidence = f"all {item.shape[0]} rows of a matrix are equal after {MIN_STEPS} steps"
+                self.found(SYMMETRIC, "stop", evidence, step=0)
 
     def displacement(self) -> float:
         """Median over matrices of how far each went, relative to where it began."""

@@ -10,9 +10,18 @@ from distsys.health import causes
 from distsys.health.verdict import Status, Verdict
 
 SYMPTOMS = (
-    causes.AT_CHANCE, causes.UNRELATED_TARGETS, causes.CANNOT_LEARN, causes.LEARNED_BY_HEART, causes.NOTHING_LEARNED,
-    causes.CONSTANT_OUTPUT, causes.IGNORED_INPUT, causes.DEAD_PARAMETERS, causes.NOT_HELD, causes.RATE_TOO_LOW, causes.CHECK_FAILED,
-)  # fmt: skip
+    causes.AT_CHANCE,
+    causes.UNRELATED_TARGETS,
+    causes.CANNOT_LEARN,
+    causes.LEARNED_BY_HEART,
+    causes.NOTHING_LEARNED,
+    causes.CONSTANT_OUTPUT,
+    causes.IGNORED_INPUT,
+    causes.DEAD_PARAMETERS,
+    causes.NOT_HELD,
+    causes.RATE_TOO_LOW,
+    causes.CHECK_FAILED,
+)
 """What may follow from another cause: told after it."""
 _RANK = {"stop": 0, "warn": 1, "ok": 2}
 
@@ -49,7 +58,8 @@ class Report:
     def status(self) -> Status:
         """The worst of its verdicts."""
         worst = min((_RANK[item.status] for item in self.verdicts), default=2)
-        return ("stop", "warn", "ok")[worst]  # type: ignore[return-value]
+        names: tuple[Status, ...] = ("stop", "warn", "ok")
+        return names[worst]
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self.verdicts)

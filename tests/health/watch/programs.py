@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its customary name
@@ -35,7 +36,11 @@ def program(*expected: Cause) -> Callable[[Loop], Loop]:
     """Register a loop."""
 
     def add(loop: Loop) -> Loop:
-        PROGRAMS.append(Program(loop.__name__, loop, expected))
+        def seeded(seed: int) -> list[float]:
+            torch.manual_seed(seed)
+            return loop(seed)
+
+        PROGRAMS.append(Program(loop.__name__, seeded, expected))
         return loop
 
     return add
@@ -49,7 +54,7 @@ def blobs(num: int = 512, *, width: int = 16, classes: int = 4) -> tuple[Tensor,
 
 def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+    for before, after in pairwise(widths[:-1]):
         layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 

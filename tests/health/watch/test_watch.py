@@ -1,4 +1,4 @@
-"""The watch itself: it takes itself away, prints to standard error, survives a broken check, and loads nothing early."""
+"""The watch itself: it takes itself away, reports, survives a check that fails, and loads nothing early."""
 
 from __future__ import annotations
 
@@ -41,10 +41,15 @@ def test_nothing_is_left_behind() -> None:
 
 def test_nothing_is_left_behind_after_an_exception() -> None:
     before = patched()
-    with pytest.raises(ZeroDivisionError), watch(quiet=True) as report:
+
+    def fail() -> None:
         classify(0, epochs=1)
         raise ZeroDivisionError
-    assert patched() == before and report.done and report.steps == 16
+
+    watching = watch(quiet=True)
+    with pytest.raises(ZeroDivisionError), watching:
+        fail()
+    assert patched() == before and watching.report.done and watching.report.steps == 16
 
 
 def test_a_second_watch_ends_the_first() -> None:
