@@ -22,6 +22,8 @@ from distsys.health.watch.run import Run
 MIN_CALLS, KEPT, LARGEST = 60, 120, 65536
 """Calls before a verdict; the last calls that are kept; entries of a target beyond which only values are kept."""
 ERRORS = 3.0
+CLEARLY = 0.1
+"""Of chance: a loss this far below it was learned at some time, in this run or before it."""
 
 
 @dataclass
@@ -87,11 +89,12 @@ class Chance(Check):
             constant = Constant.of(site.losses)
             if site.calls < MIN_CALLS or constant is None or self._unfit(site):
                 continue
-            judged = True
             better, error = _against(recent, constant)
             if better < ERRORS * error or not math.isfinite(better):
                 yield self._why(site, recent, constant, better, error)
                 return
+            level = better + fmean(float(loss.value) for loss in recent)
+            judged = judged or better > CLEARLY * abs(level)
         yield from self._by_heart()
         if not judged:
             yield from self._flat()
