@@ -71,7 +71,7 @@ class Chance(Check):
         if loss.graded:
             calls = list(self.run.calls.values())
             site.call = next((call for call in reversed(calls) if call.output is not None), site.call)
-        keep = loss.prediction.numel() <= LARGEST
+        keep = loss.prediction.ndim == 2 and loss.prediction.numel() <= LARGEST // 4
         site.add(_light(loss, keep))
 
     def on_backward(self, loss: Tensor) -> None:

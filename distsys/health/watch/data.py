@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ ENTRIES, PLACES = 256, 512
 class Place:
     """Part of a tensor that came before: the tensor it is a view of, its version, and some of its entries."""
 
-    base: Tensor
+    base: weakref.ref[Tensor]
     version: int
     entries: Tensor
 
@@ -86,9 +87,9 @@ class Items(Check):
             return
         key = what, id(base), tensor.storage_offset(), tuple(tensor.shape)
         kept = self._places.get(key)
-        if kept is None or kept.base is not base:
-            if len(self._places) < PLACES:
-                self._places[key] = Place(base, tensor._version, _entries(tensor))
+        if kept is None or kept.base() is not base:
+            if len(self._places) < PLACES or kept is not None:
+                self._places[key] = Place(weakref.ref(base), tensor._version, _entries(tensor))
             return
         if kept.version == tensor._version:
             return

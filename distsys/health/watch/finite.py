@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ from distsys.health.watch.run import Run
 AMP_TIMES = 12
 """Losses in a row that an AMP scaler may skip while it looks for its scale."""
 NODES = 400
-SMALL = 65536
+SMALL = 4096
+"""Nodes of a graph that are looked at; entries of a gradient that is summed at every step."""
 _POLES = {"LogBackward0": "log", "SqrtBackward0": "sqrt", "DivBackward0": "division", "RsqrtBackward0": "rsqrt",
           "LinalgVectorNormBackward0": "norm", "PowBackward0": "power", "AcosBackward0": "acos"}  # fmt: skip
 
@@ -30,6 +32,7 @@ class Finite(Check):
         self._times = 0
         self._bad = ""
         self._unscaled: Tensor | None = None
+        self._ends: dict[int, list[Tensor]] = {}
 
     def on_scale(self, scaler: Any, loss: Any) -> None:
         self._unscaled = loss if isinstance(loss, Tensor) else None
@@ -38,7 +41,7 @@ class Finite(Check):
         if loss.is_cuda and not self.run.looking:
             return
         loss, self._unscaled = loss if self._unscaled is None else self._unscaled, None
-        if bool(torch.isfinite(loss).all()):
+        if _finite(loss):
             self._times = 0
             return
         self._times += 1
@@ -52,8 +55,9 @@ class Finite(Check):
         if self._bad or self.run.scaled or (loss.is_cuda and not self.run.looking):
             return
         for held in self.run.held.values():
-            grads = [item.grad for item in held.parameters() if item.grad is not None and item.numel() <= SMALL]
-            if not all(bool(torch.isfinite(item.sum())) for item in grads[:8] if not item.is_sparse):
+            if self.run.looking or id(held) not in self._ends:
+                self._ends[id(held)] = _ends(held)
+            if not all(_finite(item.grad) for item in self._ends[id(held)]):
                 pole = _in_graph(loss)
                 self._bad = f"gradients were not finite at step {self.run.step}{', ' + pole if pole else ''}"
                 self.found(NOT_FINITE, "stop", self._bad)
@@ -70,6 +74,20 @@ class Finite(Check):
                 if not bool(torch.isfinite(item).all()):
                     return f"{name} is not finite after the update of step {self.run.step}"
         return ""
+
+
+def _ends(held: Held) -> list[Tensor]:
+    """Its first and last small parameter with a gradient: what breaks in backward reaches the first."""
+    small = [item for item in held.parameters() if item.grad is not None and item.numel() <= SMALL]
+    return [small[0], small[-1]] if small else []
+
+
+def _finite(item: Tensor | None) -> bool:
+    if item is None or item.is_sparse:
+        return True
+    total = item.detach() if item.numel() == 1 else item.detach().sum()
+    value = total.item()
+    return math.isfinite(abs(value))
 
 
 def _in_module(run: Run) -> str:

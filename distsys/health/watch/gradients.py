@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from distsys.health.causes import CLEARED_GRADIENTS, DEAD_PARAMETERS, NOT_HELD, OTHER_PARAMETERS, STALE_GRADIENTS
 from distsys.health.verdict import Verdict
 from distsys.health.watch.check import Check
-from distsys.health.watch.events import Call, Held, largest_entries
+from distsys.health.watch.events import Call, Held, largest_entries, tensors
+from distsys.health.watch.movement import sample
 from distsys.health.watch.run import Run
 
 LOOKS = 12
@@ -25,6 +27,7 @@ class GradientState(Check):
         self._silent: dict[int, int] = {}
         self._ever: set[int] = set()
         self._since: dict[int, int] = {}
+        self._asleep: dict[int, Tensor] = {}
         self._ungraded: dict[int, nn.Module] = {}
 
     def on_call(self, call: Call) -> None:
@@ -46,6 +49,8 @@ class GradientState(Check):
                 self._silent[key] = self._silent.get(key, 0) + 1
                 if self._silent[key] == 1:
                     self._since[key] = self.run.step
+                if self._silent[key] == LOOKS:
+                    self._asleep[key] = sample(item)
         if _share(parameters, [not alive for alive in held.alive]) > 0.5:
             self.run.look_until(self.run.step + LOOKS + 1)
         self._judge(held, parameters)
@@ -68,13 +73,34 @@ class GradientState(Check):
         frozen -= {id(item) for module in self.run.modules() for item in module.parameters()}
         return all(id(item) in frozen for item, out in zip(parameters, dead, strict=True) if out)
 
+    def _untouched(self, held: Held, item: Tensor) -> bool:
+        """Whether no look missed a gradient: by the optimiser's state, else by the entries themselves."""
+        state = held.optimizer.state
+        if state:
+            moments = [kept for kept in tensors(dict(state.get(item, {}))) if kept.shape == item.shape]
+            return all(not bool((kept != 0).any()) for kept in moments)
+        return torch.equal(sample(item), self._asleep[id(item)])
+
+    def _confirm(self) -> None:
+        """Take back a ``stop`` where looks only missed the steps at which parameters had their turn."""
+        for held in self.run.held.values():
+            parameters = held.parameters()
+            early = [item for item in parameters if id(item) not in self._ever and id(item) in self._asleep]
+            missed = {id(item) for item in early if not self._untouched(held, item)}
+            dead = [self._silent.get(id(item), 0) >= LOOKS and id(item) not in missed for item in parameters]
+            if missed and _share(parameters, dead) <= 0.5:
+                self.run.found.pop(DEAD_PARAMETERS.name, None)
+
     def finish(self) -> Iterator[Verdict]:
+        self._confirm()
         for held in self.run.held.values():
             parameters = held.parameters()
             never = [self._silent.get(id(item), 0) >= LOOKS and id(item) not in self._ever for item in parameters]
             alive = any(id(item) in self._ever for item in parameters)
-            if any(never) and alive and not self._deliberate(parameters, never):
-                lost = [item for item, out in zip(parameters, never, strict=True) if out]
+            lost = [item for item, out in zip(parameters, never, strict=True) if out and self._untouched(held, item)]
+            never = [any(item is other for other in lost) for item in parameters]
+            matrices = any(item.ndim >= 2 for item in lost)  # a bias may cancel, in a difference of two means or a norm
+            if matrices and alive and not self._deliberate(parameters, never):
                 evidence = f"{len(lost)} of {len(parameters)} tensors never had a gradient: {_named(self.run, lost)}"
                 yield DEAD_PARAMETERS.verdict("warn", evidence, step=0)
 

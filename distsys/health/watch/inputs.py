@@ -29,8 +29,8 @@ class Inputs(Check):
     def on_loss(self, loss: Loss) -> None:
         if self._done or not loss.graded or self.run.step < AFTER:
             return
-        call = next(iter(self.run.calls.values()))
-        if len(self.run.calls) != 1 or call.output is None or call.first is None:
+        call = next(iter(self.run.calls.values()), None)
+        if call is None or len(self.run.calls) != 1 or call.output is None or call.first is None:
             self._done = len(self.run.calls) > 1
             return
         self._done = True

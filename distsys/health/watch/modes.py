@@ -27,12 +27,15 @@ class Modes(Check):
         self._since = -1
         self._streak: list[Call] = []
         self._judged = 0
+        self._kinds: dict[int, bool] = {}
         self._wrong = 0
         self._was_training = False
 
     def on_call(self, call: Call) -> None:
         if call.graded:
-            self._graded = call if _depends(call.module) else None
+            if self.run.looking or id(call.module) not in self._kinds:
+                self._kinds[id(call.module)] = _depends(call.module)
+            self._graded = call if self._kinds[id(call.module)] else None
             return
         self._streak.append(call)
         self._streak = self._streak[-4:]

@@ -54,12 +54,13 @@ class Run:
 
     def tell(self, event: str, *arguments: Any) -> None:
         """Hand an event to the checks that want it. One that fails is taken out and named: the loop goes on."""
-        if self.quiet:
+        if self.quiet or not self._handlers[event]:
             return
         self.quiet = True
         try:
-            for check in self._handlers[event]:
-                self._try(check, event, *arguments)
+            with torch.no_grad():
+                for check in self._handlers[event]:
+                    self._try(check, event, *arguments)
         finally:
             self.quiet = False
 
@@ -76,8 +77,7 @@ class Run:
 
     def _try(self, check: Check, event: str, *arguments: Any) -> None:
         try:
-            with torch.no_grad():
-                getattr(check, event)(*arguments)
+            getattr(check, event)(*arguments)
         except Exception as error:
             self._drop(check, error)
 
