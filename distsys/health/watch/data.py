@@ -20,11 +20,11 @@ ENTRIES, PLACES = 256, 512
 
 @dataclass
 class Place:
-    """Part of a tensor that came before: the tensor it is a view of, its version, and some of its entries."""
+    """Part of a tensor that came before: the tensor it is a view of, its version, and some of its entries, once it came twice."""
 
     base: weakref.ref[Tensor]
     version: int
-    entries: Tensor
+    entries: Tensor | None = None
 
 
 class Items(Check):
@@ -89,7 +89,10 @@ class Items(Check):
         kept = self._places.get(key)
         if kept is None or kept.base() is not base:
             if len(self._places) < PLACES or kept is not None:
-                self._places[key] = Place(weakref.ref(base), tensor._version, _entries(tensor))
+                self._places[key] = Place(weakref.ref(base), tensor._version)
+            return
+        if kept.entries is None:  # most tensors come once: only at the second time is it worth a copy
+            kept.version, kept.entries = tensor._version, _entries(tensor)
             return
         if kept.version == tensor._version:
             return

@@ -6,7 +6,7 @@ import sys
 import time
 
 from distsys.health.watch import watch
-from tests.health.watch import programs_more  # noqa: F401 - registers its programs
+from tests.health.watch import programs_more, programs_wild  # noqa: F401 - register their programs
 from tests.health.watch.programs import PROGRAMS
 
 
