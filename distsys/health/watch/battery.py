@@ -72,7 +72,7 @@ class Battery:
             for _ in range(STEPS):
                 optimizer.zero_grad()
                 value = loss.again(_matched(twin, args, kwargs, shape), target)
-                if float(value) < limit:
+                if value.item() < limit:
                     return True
                 value.backward()
                 optimizer.step()

@@ -20,7 +20,7 @@ ENTRIES, PLACES = 256, 512
 
 @dataclass
 class Place:
-    """Part of a tensor that came before: the tensor it is a view of, its version, and some of its entries, once it came twice."""
+    """Part of a tensor that came before: what it is a view of, its version, and entries once it came twice."""
 
     base: weakref.ref[Tensor]
     version: int
