@@ -92,7 +92,7 @@ def quasi_newton(seed: int) -> list[float]:
         value.backward()
         return value
 
-    return [float(optimizer.step(closure)) for _ in range(25)]
+    return [optimizer.step(closure).item() for _ in range(25)]
 
 
 class Streams(nn.Module):
