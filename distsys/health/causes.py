@@ -78,11 +78,49 @@ MIXED_ITEMS = Cause(
 )
 DROPOUT = Cause("dropout hides what is learned", "lower the dropout: without it eight items are learned")
 NOTHING_LEARNED = Cause("nothing is learned", "raise optimizer.learning_rate, or train longer")
-STALE_GRADIENTS = Cause("gradients of earlier steps", "clear gradients before every backward pass")
-OTHER_PARAMETERS = Cause(
-    "the optimiser holds other parameters than the model",
-    "build the optimiser after the model, and anew when layers are replaced",
+STALE_GRADIENTS = Cause("gradients are never cleared", "call optimizer.zero_grad() before every backward")
+CLEARED_GRADIENTS = Cause(
+    "gradients are cleared before the step", "call optimizer.zero_grad() before backward, not between it and step()"
 )
+SCALED_STEP = Cause("a step on scaled gradients", "step through scaler.step(optimizer), which unscales them")
+UNSCALED_STEP = Cause("gradients unscaled that were never scaled", "call scaler.scale(loss).backward()")
+OTHER_PARAMETERS = Cause(
+    "the optimiser holds other parameters",
+    "build the optimiser over the parameters that the loss reaches, after the last layer was replaced",
+)
+NOT_HELD = Cause(
+    "parameters that no optimiser holds", "give them to the optimiser, or freeze them with requires_grad_(False)"
+)
+RATE_ZERO = Cause("learning rate of zero", "give the optimiser a learning rate; look at what the schedule makes of it")
+RATE_TOO_LOW = Cause("learning rate too low", "raise the learning rate, or train longer")
+RATE_TOO_HIGH = Cause("learning rate too high", "lower the learning rate, or clip gradients")
+UNRELATED_TARGETS = Cause(
+    "targets do not follow from inputs", "look at the pairs: labels shuffled, shifted, or joined to other inputs"
+)
+CANNOT_LEARN = Cause("the model cannot learn a handful of items", "look for what cuts, saturates or ignores its input")
+LEARNED_BY_HEART = Cause(
+    "nothing carries over to items without gradient", "look at the pairs of inputs and labels, and at the split"
+)
+SYMMETRIC = Cause("units that are all alike", "initialise weights at random: equal units get equal gradients for ever")
+AXIS_OF_ONE = Cause(
+    "softmax or argmax over an axis of one", "choose the axis of classes: over one entry nothing is left"
+)
+SOFTMAX_TWICE = Cause("softmax twice", "give cross-entropy the logits: it takes the softmax itself")
+SIGMOID_TWICE = Cause("sigmoid twice", "give the loss the logits, or use binary_cross_entropy")
+NOT_LOG_PROBABILITIES = Cause(
+    "a loss of log-probabilities gets something else", "apply log_softmax, or use cross_entropy"
+)
+TARGET_RANGE = Cause("targets outside the range of their loss", "scale them to [0, 1], or use another loss")
+BROADCAST = Cause("prediction and target are broadcast", "give both the same shape: squeeze or unsqueeze one of them")
+PEAKED_ATTENTION = Cause("attention is peaked before training", "divide scores by the root of the key's width")
+EVAL_LEFT_ON = Cause("training in evaluation mode", "call model.train() before each epoch")
+TRAIN_LEFT_ON = Cause("evaluation in training mode", "call model.eval() before evaluation, and model.train() after")
+SAME_BATCH = Cause("the same batch at every step", "iterate over the loader: next(iter(loader)) begins anew each time")
+SAME_ITEMS = Cause("all items of a batch are alike", "look at how the dataset uses its index")
+CHANGED_DATA = Cause("data are changed in place", "work on a copy: what a step does to the data, the next epoch sees")
+SEES_TARGET = Cause("the model sees its own target", "mask the future: outputs may depend on earlier positions alone")
+SCHEDULE_PACE = Cause("schedule out of pace with the optimiser", "step it once per optimiser step, or once per epoch")
+CHECK_FAILED = Cause("a check failed", "tell the authors; the run itself is not touched")
 
 DEFECTS: dict[str, Cause] = {
     "D1": SCALED_TWICE,
