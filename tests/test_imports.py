@@ -32,6 +32,7 @@ ORDER = [
     "options",
     "commands",
     "cli",
+    "__main__",
 ]
 ONLY_IN = {
     "ray": {"cluster"},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError
+from distsys.errors import DistsysError, StoppedByHealth
 from distsys.health.verdict import FAILED, Verdict
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.context import FitContext
@@ -95,6 +95,8 @@ class TrialRun:
         """Train until the next validation; what goes wrong is a reading too."""
         try:
             return self._step()
+        except StoppedByHealth as error:
+            return self._failed(type(error).__name__, error.found, error.fix, known=error.verdicts)
         except DistsysError as error:
             return self._failed(type(error).__name__, error.found, error.fix)
         except Exception as error:
@@ -122,9 +124,9 @@ class TrialRun:
             ended=self._run.is_over,
         )
 
-    def _failed(self, kind: str, found: str, fix: str) -> Reading:
+    def _failed(self, kind: str, found: str, fix: str, *, known: Sequence[Verdict] = ()) -> Reading:
         step = self._run.step if self._run else 0
-        verdict = Verdict("stop", f"{FAILED}: {kind}", found, step, fix)
+        verdict = known[0] if known else Verdict("stop", f"{FAILED}: {kind}", found, step, fix)
         self._tracker.finish("failed", str(verdict), verdicts=[verdict])
         return Reading(step, ended=True, failure=verdict)
 

@@ -11,6 +11,7 @@ import pytest
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.promise
 def test_trials_candidates_and_workers_use_what_the_driver_built(outside: Path, tmp_path: Path) -> None:
     builds = tmp_path / "builds"
     given = [sys.executable, "-m", "distsys.cli", "run", str(outside / "sine.yaml"), "--out", str(tmp_path / "out")]
