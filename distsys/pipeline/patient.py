@@ -79,7 +79,8 @@ class _Maker:
         seed_globally(seed, self.device)
         generator = torch.Generator(device=self.device).manual_seed(seed)
         with torch.no_grad():
-            training = objective.total(Terms(self.domain, model, self.config)(batch, generator), 1.0)
+            _, terms = Terms(self.domain, model, self.config)(batch, generator)
+            training = objective.total(terms, 1.0)
         validation = mean_terms(self.domain, model, EvalSet([batch]), config=self.config, seed=seed)
         return float(training), float(objective.total(validation, 1.0))
 

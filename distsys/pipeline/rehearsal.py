@@ -66,7 +66,8 @@ def _own_norm(
     """Norm of the gradient of ``batch``, which leaves no trace on the parameters."""
     parameters = [item for item in model.parameters() if item.requires_grad]
     buffers = {name: value.clone() for name, value in model.named_buffers()}
-    total = objective.total(stepper._forward(batch, seed=seed), progress)
+    _, terms = stepper._forward(batch, seed=seed)
+    total = objective.total(terms, progress)
     found = torch.autograd.grad(total, parameters, allow_unused=True) if total.requires_grad else ()
     with torch.no_grad():
         for name, value in model.named_buffers():

@@ -155,12 +155,17 @@ def test_an_examination_is_read_back_as_it_was_written() -> None:
     assert table(found).splitlines()[-1] == "doctor: 1 probes, 1 stop, 1 warn, 1 s"
 
 
+def drawn_by_numpy() -> list[int]:
+    state: list[int] = np.random.get_state(legacy=False)["state"]["key"].tolist()
+    return state
+
+
 def test_random_states_and_threads_are_left_alone(outside: Path) -> None:
     spec, _ = make_spec(outside)
     torch.set_num_threads(1)
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate(), torch.get_num_threads()
+    before = torch.get_rng_state(), drawn_by_numpy(), random.getstate(), torch.get_num_threads()
     diagnosed(get_domain("sine"), spec.config)
-    after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate(), torch.get_num_threads()
+    after = torch.get_rng_state(), drawn_by_numpy(), random.getstate(), torch.get_num_threads()
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 
@@ -181,4 +186,4 @@ def test_examinations_agree(outside: Path) -> None:
     spec, domain = make_spec(outside)
     first, second = (diagnosed(domain, spec.config) for _ in range(2))
     assert first.verdicts == second.verdicts
-    assert doctoring.require_well(first) is None
+    doctoring.require_well(first)

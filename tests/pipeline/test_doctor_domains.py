@@ -19,6 +19,7 @@ from distsys.domains.speaker_extraction.model import losses as speech_losses
 from distsys.domains.speaker_extraction.model import network as speech
 from distsys.health.verdict import Verdict
 from distsys.pipeline.doctor import diagnosed
+from distsys.signals.levels import energy_db
 from tests.training.test_golden import ROOT, SETTINGS
 
 PatchedWith = pytest.MonkeyPatch
@@ -113,7 +114,7 @@ def test_an_enrolment_that_is_set_to_zero(monkeypatch: PatchedWith) -> None:
 
 def test_an_energy_of_absent_targets_without_a_floor(monkeypatch: PatchedWith) -> None:
     def unbounded(estimate: Any, *, reference_db: Any, target_db: float, present: Any) -> Any:
-        return speech_losses._over_all(speech_losses.energy_db(estimate), ~present)
+        return speech_losses._over_all(energy_db(estimate), ~present)
 
     monkeypatch.setattr(speech_losses, "ta_energy_loss", unbounded)
     (verdict, *_) = verdicts("speaker_extraction", "data.ta_share=0.5")

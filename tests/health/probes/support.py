@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from distsys.health.verdict import Verdict
 from distsys.pipeline.patient import patient_of
 from tests.training.support import make_spec
 
-Change = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
+Batch = Mapping[str, Tensor]
+Change = Callable[[dict[str, Tensor], Any], Batch]
+"""What becomes of a batch and its indices."""
+Term = Callable[[Tensor, Batch], Tensor]
+"""A loss term of the output and the batch."""
+
+
+def sine() -> Any:
+    """The domain itself, importable once it is installed."""
+    return import_module("sine_domain").Sine()
 
 
 def variant(domain: Any, **parts: Any) -> Any:
@@ -40,15 +50,15 @@ def found(probe: Probe, outside: Path, *overrides: str, **parts: Any) -> list[Ve
 class Changed:
     """A training source whose batches are changed."""
 
-    def __init__(self, source: Any, change: Callable[[dict[str, Tensor], Any], Mapping[str, Tensor]]) -> None:
+    def __init__(self, source: Any, change: Change) -> None:
         self.source, self.change = source, change
 
-    def batch(self, indices: Any, *, progress: float) -> Mapping[str, Tensor]:
+    def batch(self, indices: Any, *, progress: float) -> Batch:
         return self.change(dict(self.source.batch(indices, progress=progress)), indices)
 
 
 def data(
-    change: Callable[[dict[str, Tensor], Any], Mapping[str, Tensor]],
+    change: Change,
     *,
     frozen: bool = True,
     statistics: Mapping[str, Tensor] | None = None,
@@ -57,9 +67,7 @@ def data(
     """``build_data`` whose items are changed, the frozen ones too unless told otherwise."""
 
     def build(config: Any, *, seed: int) -> DataBundle:
-        from sine_domain import Sine
-
-        bundle = Sine().build_data(config, seed=seed)
+        bundle = sine().build_data(config, seed=seed)
         batch = {name: values[:items] for name, values in bundle.validation.batches[0].items()}
         batch = dict(change(batch, range(len(batch["x"])))) if frozen else batch
         return DataBundle(
@@ -80,10 +88,10 @@ def model_of(make: Callable[[int], nn.Module]) -> Callable[..., nn.Module]:
     return lambda config, statistics: make(config.model.width)
 
 
-def terms(**made: Callable[[Tensor, Mapping[str, Tensor]], Tensor]) -> Callable[..., Mapping[str, Tensor]]:
+def terms(**made: Term) -> Callable[..., Batch]:
     """``loss_terms`` with some terms replaced."""
 
-    def loss_terms(outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], *, config: Any) -> Mapping[str, Tensor]:
+    def loss_terms(outputs: Batch, batch: Batch, *, config: Any) -> Batch:
         out = outputs["out"]
         usual = {"mse": (out - batch["y"]).square().mean(), "size": out.square().mean()}
         return {**usual, **{name: term(out, batch) for name, term in made.items()}}

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from distsys.domains.protocol import FieldSpec
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.noise import noise_level, target_against_noise
 from distsys.health.probes.statistics import column_ranges, stored_statistics
-from tests.health.probes.support import data, found, model_of, noise_of, terms
+from tests.health.probes.support import Change, Changed, data, found, model_of, noise_of, terms
 
 X, Y = FieldSpec("x", "input", "1", -1.0, 1.0), FieldSpec("y", "target", "V", -1.0, 1.0)
 BANDED = (FieldSpec("x", "input", "1", -1.0, 1.0, spread=(0.2, 1.0)), Y)
 NOISY = (FieldSpec("x", "noisy input", "V"), Y)
 
 
-def scaled(factor: float):
+def scaled(factor: float) -> Change:
     return lambda batch, indices: {**batch, "x": batch["x"] * factor}
 
 
@@ -33,7 +35,7 @@ def test_values_outside_their_range_stop(outside: Path, factor: float) -> None:
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_values_that_are_not_finite_are_named(outside: Path, value: float) -> None:
-    def spoilt(batch, indices):
+    def spoilt(batch: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
         x = batch["x"].clone()
         x[0] = value
         return {**batch, "x": x}
@@ -71,7 +73,7 @@ def test_training_and_frozen_items_of_two_scales_are_a_warning(outside: Path, fa
 def test_one_source_of_several_that_is_scaled_twice_is_a_warning(outside: Path, share: int) -> None:
     fields = (FieldSpec("x", "input", "1", -40.0, 40.0, spread=(0.2, 3.0)), Y)
 
-    def mixed(batch, indices):
+    def mixed(batch: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
         size = torch.tensor([[1e-3 if index % share == 0 else 1.0] for index in indices])
         return {**batch, "x": noise_of(indices, 50) * size}
 
@@ -123,7 +125,7 @@ def test_noise_against_the_signal(outside: Path, level: float, status: str) -> N
     )
 
 
-def noisy(batch, indices):
+def noisy(batch: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
     return {**batch, "x": batch["y"] + 0.1 * noise_of(indices, 1)}
 
 
@@ -143,14 +145,14 @@ def test_a_target_of_clean_data_is_healthy(outside: Path) -> None:
 def test_a_target_that_the_loader_made_of_noise_is_seen_where_items_are_offered_anew(
     outside: Path, share: float
 ) -> None:
-    def source(seed):
-        def change(batch, indices):
+    def source(seed: int) -> Change:
+        def change(batch: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
             noise = 0.1 * noise_of(indices, 1, seed=seed)
             return {**batch, "x": batch["y"] + noise, "y": batch["y"] + share * noise}
 
         return change
 
-    def renoised(train):
+    def renoised(train: Changed) -> Changed:
         return type(train)(train.source, source(1))
 
     verdicts = found(target_against_noise, outside, build_data=data(source(0)), fields=NOISY, renoised=renoised)

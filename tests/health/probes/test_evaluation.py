@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from distsys.domains.protocol import Constraint, Evaluation, Generation
+from distsys.domains.protocol import EvalSet, Evaluation
 from distsys.health.probes.evaluation import evaluation_works, losses_agree
 from distsys.health.probes.sampling import sampling_matches_training
-from tests.health.probes.support import data, found, model_of, patient, terms
+from distsys.health.verdict import Constraint, Verdict
+from distsys.specs import Generation
+from tests.health.probes.support import Batch, data, found, model_of, patient, sine, terms
 
 COUNTER = itertools.count()
 
 
-def evaluation(change):
+def evaluation(change: Callable[[Evaluation, nn.Module], Evaluation]) -> Callable[[nn.Module, EvalSet], Evaluation]:
     """``evaluate`` whose result is changed."""
 
-    def evaluate(model, frozen):
-        from sine_domain import Sine
-
-        return change(Sine().evaluate(model, frozen), model)
+    def evaluate(model: nn.Module, frozen: EvalSet) -> Evaluation:
+        return change(sine().evaluate(model, frozen), model)
 
     return evaluate
 
 
 @pytest.mark.parametrize("size", [1e-6, 0.1])
 def test_an_evaluation_that_does_not_repeat_itself_stops(outside: Path, size: float) -> None:
-    def drawn(result, model):
+    def drawn(result: Evaluation, model: nn.Module) -> Evaluation:
         drift = size * next(COUNTER)
         return Evaluation({**result.metrics, "mae": result.metrics["mae"] + drift}, result.items + drift)
 
@@ -47,7 +48,7 @@ def test_dropout_that_stays_on_in_evaluation_is_repeatable_only_by_its_seed(outs
 
 @pytest.mark.parametrize("error", [AssertionError("training only"), ValueError("shape"), RuntimeError("device")])
 def test_an_evaluation_that_raises_stops(outside: Path, error: Exception) -> None:
-    def raising(result, model):
+    def raising(result: Evaluation, model: nn.Module) -> Evaluation:
         raise error
 
     (verdict,) = found(evaluation_works, outside, evaluate=evaluation(raising))
@@ -74,7 +75,7 @@ class Aware(nn.Module):
         super().__init__()
         self.layer, self.factor = nn.Linear(1, 1), factor
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         out = self.layer(x)
         return out * self.factor if self.training else out
 
@@ -91,7 +92,7 @@ def test_dropout_batch_statistics_and_drawn_codes_are_healthy(outside: Path) -> 
     normed = model_of(lambda width: nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1)))
     assert found(losses_agree, outside, build_model=normed) == []
 
-    def drawn(model, batch, *, generator):
+    def drawn(model: nn.Module, batch: Batch, *, generator: torch.Generator) -> dict[str, Tensor]:
         out = model(batch["x"])
         noise = torch.randn(out.shape, generator=generator)
         return {"out": out + noise if model.training else out}
@@ -102,7 +103,7 @@ def test_dropout_batch_statistics_and_drawn_codes_are_healthy(outside: Path) -> 
 LEVELS = torch.logspace(-2, 2, 1000)
 
 
-def generating(outside: Path, generation: Generation, *constraints: Constraint) -> list:
+def generating(outside: Path, generation: Generation, *constraints: Constraint) -> list[Verdict]:
     who = replace(patient(outside), generation=lambda model, batch: generation, constraints=constraints)
     return sampling_matches_training(who)
 

@@ -15,8 +15,9 @@ from distsys.health.probes.examine import examine
 from distsys.health.probes.inputs import inputs_matter, items_are_independent
 from distsys.health.probes.order import parameters_learn, step_order
 from distsys.health.probes.overfit import eight_items
+from distsys.health.verdict import Verdict
 from distsys.training.step import Stepper
-from tests.health.probes.support import data, found, model_of, noise_of, patient
+from tests.health.probes.support import Batch, data, found, model_of, noise_of, patient
 
 FIELDS = (
     FieldSpec("x", "input", "1", -1.0, 1.0),
@@ -38,11 +39,11 @@ class Gated(nn.Module):
         return self.head(torch.tanh(self.body(x) + self.gate * self.side(hint)))
 
 
-def hinted(model: nn.Module, batch, *, generator) -> dict[str, Tensor]:
+def hinted(model: nn.Module, batch: Batch, *, generator: torch.Generator) -> dict[str, Tensor]:
     return {"out": model(batch["x"], batch["hint"])}
 
 
-def gated(outside: Path, gate: float) -> list:
+def gated(outside: Path, gate: float) -> list[Verdict]:
     parts = {"fields": FIELDS, "build_data": HINTED, "forward": hinted}
     return found(inputs_matter, outside, **parts, build_model=model_of(lambda width: Gated(gate)))
 
@@ -138,6 +139,7 @@ def test_a_gradient_unscaled_twice_stops(outside: Path, monkeypatch: pytest.Monk
 
     def unscaled(self: Stepper) -> None:
         for item in self._parameters:
+            assert item.grad is not None
             item.grad.mul_(factor)
         update(self)
 
@@ -154,11 +156,11 @@ def test_gradients_that_are_not_cleared_stop(outside: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("ahead", [1, 5])
 def test_a_schedule_ahead_of_the_optimiser_stops(outside: Path, monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
-    rate = Stepper.learning_rate
+    rate: Callable[[Stepper], float] = vars(Stepper)["learning_rate"].fget
 
     def early(self: Stepper) -> float:
         self._stepped += ahead
-        found = rate.fget(self)
+        found = rate(self)
         self._stepped -= ahead
         return found
 
@@ -229,7 +231,7 @@ def test_dropout_of_nearly_everything_is_named(outside: Path) -> None:
 
 
 def test_a_probe_that_does_not_fit_a_domain_refuses_nothing(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def raising(patient: object) -> list:
+    def raising(patient: object) -> list[Verdict]:
         raise KeyError("graph")
 
     monkeypatch.setattr(examining, "PROBES", {"one": raising})
@@ -239,11 +241,11 @@ def test_a_probe_that_does_not_fit_a_domain_refuses_nothing(outside: Path, monke
 
 def embedded(width: int) -> nn.Module:
     """A frozen embedding, a zero-initialised head, dropout of half."""
-    model = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, 1))
-    model[0].requires_grad_(False)
-    nn.init.zeros_(model[3].weight)
-    nn.init.zeros_(model[3].bias)
-    return model
+    embedding, head = nn.Linear(1, width), nn.Linear(width, 1)
+    embedding.requires_grad_(False)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return nn.Sequential(embedding, nn.Tanh(), nn.Dropout(0.5), head)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from distsys.domains.protocol import TermSpec
 from distsys.health.probes.anchor import scale_anchor
 from distsys.health.probes.eigen import eigenvalue_gaps
 from distsys.health.probes.terms import gradient_shares, term_bounds, term_gradients
-from tests.health.probes.support import data, found, model_of, terms
+from tests.health.probes.support import Batch, Term, data, found, model_of, terms
 
 USUAL = (TermSpec("mse", "V^2", 0.0), TermSpec("size", "V^2", 0.0))
 
@@ -44,11 +45,11 @@ def test_an_energy_with_a_floor_is_healthy(outside: Path) -> None:
 def test_outputs_that_no_model_can_have_say_nothing(outside: Path) -> None:
     """A variance negated, a share of a hundred: the term is below its bound there and nowhere else."""
 
-    def forward(model, batch, *, generator):
+    def forward(model: nn.Module, batch: Batch, *, generator: torch.Generator) -> dict[str, Tensor]:
         out = model(batch["x"])
         return {"out": out, "variance": out.exp(), "share": torch.sigmoid(out), "weight": torch.ones(len(out))}
 
-    def made(outputs, batch, *, config):
+    def made(outputs: Batch, batch: Batch, *, config: Any) -> dict[str, Tensor]:
         error = (outputs["out"] - batch["y"]).square()
         return {
             "mse": (error / outputs["variance"] * outputs["weight"][:, None]).mean(),
@@ -80,7 +81,7 @@ def test_when_no_term_has_a_gradient_it_stops(outside: Path) -> None:
     ],
     ids=["a hinge at its floor", "masked for 75 % of items", "switched off"],
 )
-def test_terms_that_rest_are_healthy(outside: Path, harmless) -> None:
+def test_terms_that_rest_are_healthy(outside: Path, harmless: Term) -> None:
     for probe in (term_bounds, term_gradients, gradient_shares):
         assert found(probe, outside, loss_terms=terms(size=harmless)) == []
 
@@ -112,7 +113,7 @@ def test_a_column_that_takes_all_of_the_gradient(outside: Path, size: float, hea
     assert {item.cause for item in verdicts} == (set() if healthy else {"one term takes all of the gradient"})
 
 
-def cosine(out: Tensor, batch) -> Tensor:
+def cosine(out: Tensor, batch: Batch) -> Tensor:
     out, wanted = out[:, 0], batch["y"][:, 0]
     return 1.0 - (out @ wanted) / (out.norm() * wanted.norm() + 1e-12)
 
@@ -162,7 +163,7 @@ def test_eigenvalues_apart_are_healthy(outside: Path, gap: float) -> None:
 
 
 def test_equal_eigenvalues_whose_vectors_nothing_uses_are_healthy(outside: Path) -> None:
-    def values(out: Tensor, batch) -> Tensor:
+    def values(out: Tensor, batch: Batch) -> Tensor:
         return torch.linalg.eigh(torch.eye(3) * (1.0 + out[:, :, None])).eigenvalues.square().mean()
 
     assert found(eigenvalue_gaps, outside, loss_terms=terms(size=values)) == []

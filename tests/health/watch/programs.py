@@ -18,6 +18,7 @@ from distsys.health import causes
 from distsys.health.causes import Cause
 
 Loop = Callable[[int], list[float]]
+Loader = DataLoader[tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
+def linear(net: nn.Sequential, at: int) -> nn.Linear:
+    layer = net[at]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
 def classify(
     seed: int,
     *,
@@ -70,7 +77,7 @@ def classify(
     shuffled: bool = False,
     num: int = 512,
     clear: bool = True,
-    evaluate: Callable[[nn.Module, DataLoader], None] | None = None,
+    evaluate: Callable[[nn.Module, Loader], None] | None = None,
     held: nn.Module | None = None,
 ) -> list[float]:
     torch.manual_seed(seed)
@@ -101,7 +108,7 @@ def classifier(seed: int) -> list[float]:
 
 @program()
 def classifier_with_validation(seed: int) -> list[float]:
-    def evaluate(net: nn.Module, loader: DataLoader) -> None:
+    def evaluate(net: nn.Module, loader: Loader) -> None:
         net.eval()
         with torch.no_grad():
             sum(int((net(batch).argmax(1) == target).sum()) for batch, target in loader)
@@ -120,8 +127,9 @@ def classifier_at_a_tiny_rate(seed: int) -> list[float]:
 def classifier_with_a_zero_head(seed: int) -> list[float]:
     torch.manual_seed(seed)
     net = mlp(16, 64, 64, 4)
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
+    head = linear(net, -1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
     return classify(seed, model=net)
 
 
@@ -151,7 +159,7 @@ def few_labels_shuffled(seed: int) -> list[float]:
     others, _ = blobs(512)
     guesses = torch.randint(0, 4, (512,))
 
-    def evaluate(net: nn.Module, loader: DataLoader) -> None:
+    def evaluate(net: nn.Module, loader: Loader) -> None:
         net.eval()
         with torch.no_grad():
             F.cross_entropy(net(others), guesses)
@@ -178,7 +186,7 @@ def optimiser_of_another_model(seed: int) -> list[float]:
 
 @program(causes.EVAL_LEFT_ON)
 def eval_left_on(seed: int) -> list[float]:
-    def evaluate(net: nn.Module, loader: DataLoader) -> None:
+    def evaluate(net: nn.Module, loader: Loader) -> None:
         net.eval()
         with torch.no_grad():
             sum(int((net(batch).argmax(1) == target).sum()) for batch, target in loader)
@@ -188,7 +196,7 @@ def eval_left_on(seed: int) -> list[float]:
 
 @program(causes.TRAIN_LEFT_ON)
 def evaluated_in_training_mode(seed: int) -> list[float]:
-    def evaluate(net: nn.Module, loader: DataLoader) -> None:
+    def evaluate(net: nn.Module, loader: Loader) -> None:
         with torch.no_grad():
             sum(float(F.cross_entropy(net(batch), target)) for batch, target in loader)
 
@@ -199,7 +207,7 @@ def evaluated_in_training_mode(seed: int) -> list[float]:
 def dead_relu(seed: int) -> list[float]:
     torch.manual_seed(seed)
     net = mlp(16, 64, 64, 4)
-    nn.init.constant_(net[0].bias, -100.0)
+    nn.init.constant_(linear(net, 0).bias, -100.0)
     return classify(seed, model=net)
 
 
@@ -482,7 +490,7 @@ def one_batch_on_purpose(seed: int) -> list[float]:
     return one_batch(seed, anew=False)
 
 
-class OneItem(Dataset):
+class OneItem(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self) -> None:
         self.inputs, self.labels = blobs(256)
 
