@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistsysError as error:
         if debug:
             raise
-        print("\n".join(wrapped(f"error: {error}")), file=sys.stderr)
+        text = f"error: {error}"
+        print("\n".join(wrapped(text)) if sys.stderr.isatty() else text, file=sys.stderr)
         if as_json:
             print(json.dumps(error.content(), indent=1))
         return error.exit_code

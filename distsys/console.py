@@ -73,9 +73,10 @@ class Console:
         self._live = not quiet and self._stream.isatty()
 
     def say(self, text: str) -> None:
-        """Lines that stay, wrapped at 80 columns, unless the console is quiet."""
+        """Lines that stay, unless the console is quiet; wrapped at 80 columns on a terminal, whole in a log."""
         if not self._quiet:
-            self._stream.write("".join(f"{line}\n" for line in wrapped(text)))
+            lines = wrapped(text) if self._live else [text]
+            self._stream.write("".join(f"{line}\n" for line in lines))
             self._stream.flush()
 
     @contextmanager
