@@ -23,8 +23,8 @@ TINY = (
     "data.test_scenes=20",
     "model.width=32",
     "model.depth=1",
-    "final.steps=20",
-    "final.eval_every_steps=10",
+    "final.steps=150",
+    "final.eval_every_steps=75",
     "constraints={success_over_raw_music: {min: -1.0}}",
 )
 
