@@ -18,5 +18,5 @@ def test_trials_candidates_and_workers_use_what_the_driver_built(outside: Path, 
     more = ["--space", str(outside / "space.yaml"), "--workers", "2", "--set", f"data.builds={builds}"]
     done = subprocess.run([*given, *more], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").glob("sine-*/trials/*/outcome.json"))) == 4
+    assert len(list((tmp_path / "out").glob("sine-*/trials/*/run.json"))) == 4
     assert builds.read_text().splitlines() == ["0"]
