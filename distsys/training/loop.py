@@ -11,7 +11,6 @@ import torch
 
 from distsys.domains.protocol import Batch, to_device
 from distsys.health.causes import STALE_MOMENTS
-from distsys.health.verdict import is_sick
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.data import built_data, changed_sets, set_digests
@@ -121,24 +120,12 @@ class Run:
     def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
         validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
         self.selection.update(validation)
-        self._retract(validation)
+        self.selection.retract(validation.verdicts)
         if self._context.tracker is not None:
             self._context.tracker.log(validation.flat(), step=self.step)
         if self._should_save(validation):
             self._save()
         return validation
-
-    def _retract(self, validation: Validation) -> None:
-        """What was chosen after the onset of what is now known to be wrong was sick already."""
-        chosen = self.selection
-        stops = [item for item in validation.verdicts if item.status == "stop"]
-        if chosen.best is not None and any(item.onset_step <= chosen.best.step for item in stops):
-            chosen.best = None
-        if chosen.last_healthy_step is not None and any(item.onset_step <= chosen.last_healthy_step for item in stops):
-            chosen.last_healthy_step = None
-        if chosen.by_loss is not None and not is_sick(chosen.by_loss.verdicts):
-            late = [item for item in stops if item.onset_step <= chosen.by_loss.step]
-            chosen.by_loss = replace(chosen.by_loss, verdicts=[*late, *chosen.by_loss.verdicts])
 
     def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
         progress = self.step / self._spec.steps
@@ -175,7 +162,7 @@ class Run:
             statistics=self.data.statistics,
         )
         best = self.selection.best.step if self.selection.best else None
-        nearest = self.selection.nearest.step if self.selection.nearest and best is None else None
+        nearest = self.selection.nearest.step if self.selection.nearest else None
         kept = {self.step, self._previous_step, best, nearest, self.selection.last_healthy_step}
         checkpoint.keep_only(self._context.folder, [step for step in kept if step is not None])
         self._previous_step = self.step

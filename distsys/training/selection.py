@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,11 @@ def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
         difference = np.asarray(items) - np.asarray(others)
         floor = float(difference.std(ddof=1) / math.sqrt(len(difference)))
     return floor if math.isfinite(floor) else 0.0
+
+
+def _met(verdicts: Sequence[Verdict], step: int) -> list[Verdict]:
+    """Those whose onset lies at or before ``step``."""
+    return [item for item in verdicts if item.onset_step <= step]
 
 
 @dataclass
@@ -98,6 +103,18 @@ class Selection:
         self.last_healthy_step = validation.step
         if self.best is None or self._clearly_better(candidate, self.best):
             self.best = candidate
+
+    def retract(self, verdicts: Sequence[Verdict]) -> None:
+        """What was chosen at or after the onset of what is found only now was sick already."""
+        stops = [item for item in verdicts if item.status == "stop"]
+        if self.best is not None and _met(stops, self.best.step):
+            self.best = None
+        if self.last_healthy_step is not None and _met(stops, self.last_healthy_step):
+            self.last_healthy_step = None
+        for name in ("by_loss", "nearest"):
+            choice: Choice | None = getattr(self, name)
+            if choice is not None and (late := _met(stops, choice.step)) and not choice.is_sick:
+                setattr(self, name, replace(choice, verdicts=[*late, *choice.verdicts]))
 
     def _has_lower_loss(self, candidate: Choice) -> bool:
         """A loss that is not finite stands only until there is another."""

@@ -94,3 +94,25 @@ def test_a_constraint_watches_both_sides_and_judges_nan(value: float, violation:
         assert verdict.onset_step == 7
         assert "band [0.9, 1.1]" in verdict.evidence
         assert verdict.fix == "raise lambda_amp"
+
+
+def test_what_is_found_later_takes_back_what_was_chosen_after_its_onset() -> None:
+    late = Verdict("stop", "constant outputs", "spread 0", 15, "look for a dead path")
+    selection = Selection(LOW)
+    selection.update(seen(10, [0.3, 0.3]))
+    selection.retract([late])
+    assert selection.best is not None
+    selection.update(seen(20, [0.1, 0.1], loss=0.5))
+    selection.retract([late])
+    assert selection.best is None
+    assert selection.last_healthy_step is None
+    for choice in (selection.by_loss, selection.nearest):
+        assert choice is not None
+        assert (choice.step, choice.is_sick, choice.verdicts[0].cause) == (20, True, "constant outputs")
+
+
+def test_a_warning_takes_nothing_back() -> None:
+    selection = Selection(LOW)
+    selection.update(seen(10, [0.3, 0.3]))
+    selection.retract([Verdict("warn", "a term stays at chance", "", 5)])
+    assert selection.best is not None
