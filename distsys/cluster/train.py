@@ -16,6 +16,7 @@ from distsys.cluster.session import wants_gpu
 from distsys.cluster.sharing import Shared
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, RunFailed
+from distsys.health.verdict import Verdict
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.context import FitContext
 from distsys.training.loop import fit
@@ -72,13 +73,14 @@ def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
         config["shared"].take_over()
         fit(FitContext(spec, domain, folder, workers, tracker, lambda found: ray.train.report({"step": found.step})))
     except DistsysError as error:
-        return {"kind": type(error).__name__, "found": error.found, "expected": error.expected, "fix": error.fix}
+        return {"kind": type(error).__name__, **error.content()}
     return None
 
 
-def _raise_again(failure: Mapping[str, str] | None) -> None:
+def _raise_again(failure: Mapping[str, Any] | None) -> None:
     if failure is None:
         return
     kinds = {kind.__name__: kind for kind in DistsysError.__subclasses__()}
     kind = kinds.get(failure["kind"], RunFailed)
-    raise kind(failure["found"], expected=failure["expected"], fix=failure["fix"])
+    more = {"verdicts": Verdict.read_all(failure["verdicts"])} if "verdicts" in failure else {}
+    raise kind(failure["found"], expected=failure["expected"], fix=failure["fix"], **more)

@@ -6,12 +6,13 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from distsys.commands.output import show
 from distsys.errors import UsageError
+from distsys.health.verdict import Verdict
 from distsys.options import read_request, request_parser
 
 
@@ -41,8 +42,7 @@ def predict(options: argparse.Namespace) -> int:
         raise UsageError(f"-o {asked.output}: no folder {asked.output.absolute().parent}")
     checkpoint = find_checkpoint(asked.checkpoint.absolute())
     answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
-    for verdict in known_verdicts(checkpoint):
-        print(f"warning: this model is sick: {verdict}", file=sys.stderr)
+    _warn(known_verdicts(checkpoint))
     suffix, content = next(iter(answer.files.items()))
     if asked.output and answer.folder and not asked.output.suffix:
         _write_folder(asked.output, answer.folder)
@@ -57,14 +57,23 @@ def predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def _warn(verdicts: Sequence[Verdict]) -> None:
+    """What is known to be wrong with a model that is used all the same."""
+    for verdict in verdicts:
+        what = "this model is sick: " if verdict.status == "stop" else ""
+        print(f"warning: {what}{verdict}", file=sys.stderr)
+
+
 def export(options: argparse.Namespace) -> int:
     from distsys.domains.protocol import Exporting
-    from distsys.training.assess import find_checkpoint, load_model
+    from distsys.training.assess import find_checkpoint, known_verdicts, load_model
 
-    loaded = load_model(find_checkpoint(_named_place(options)))
+    checkpoint = find_checkpoint(_named_place(options))
+    loaded = load_model(checkpoint)
     if not isinstance(loaded.domain, Exporting):
         raise UsageError(f"models of '{loaded.domain.name}' cannot be exported", fix="ask them with 'distsys predict'")
     files = loaded.domain.export(loaded.model)
+    _warn(known_verdicts(checkpoint))
     size = _write(options.output, files)
     show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
     return 0

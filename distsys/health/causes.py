@@ -53,7 +53,7 @@ UNSTABLE_EVALUATION = Cause(
 )
 NOISY_EVALUATION = Cause("evaluation noise exceeds what is decided by it", "evaluate on more items")
 STALE_MOMENTS = Cause(
-    "moments of another loss", "start with fresh moments: --reset-optimizer, or optimizer.reset_moments_at"
+    "moments of another loss", "start with fresh moments: in a folder of its own, or by optimizer.reset_moments_at"
 )
 NEAR_EIGENVALUES = Cause(
     "nearly equal eigenvalues", "add a small loading, or write the loss without eigenvectors: their gradient is 1/gap"

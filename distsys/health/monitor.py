@@ -25,7 +25,7 @@ _REACH_AT = (16, 64)
 _LIVE_EVERY = 3
 """Sparse looks of which one measures the gradient of each term."""
 _SAMPLE = 65536
-"""Values of a parameter's beginning that are kept."""
+"""Values of a parameter's beginning, spread evenly over it, that are kept."""
 _SEVERITY = ("ok", "warn", "stop")
 
 Gather = Callable[[Any], list[Any]]
@@ -64,6 +64,7 @@ class Monitor:
         self._others: list[Verdict] = []
         self._onsets: dict[str, int] = {}
         self._unweighted: frozenset[str] = frozenset()
+        self._off: frozenset[str] | None = None
         self._taken, self.trouble = 0, Trouble()
         self._look: Look | None = None
         self._last: View | None = None
@@ -114,8 +115,9 @@ class Monitor:
         every = self._config.every
         live = step > ZERO_HEAD_STEPS and (step in DENSE or step % (_LIVE_EVERY * every) == 0)
         look.saw(batch, outputs, terms, weights, live=live, moved=step % every == 0 and step >= self._steps // 4)
-        if step in _REACH_AT or step % (10 * every) == 0:
-            self._unweighted = look.reach(terms, weights)
+        off = frozenset(name for name, weight in weights.items() if weight == 0.0)
+        if step in _REACH_AT or step % (10 * every) == 0 or off != self._off:
+            self._unweighted, self._off = look.reach(terms, weights), off
 
     def end(
         self,
@@ -172,6 +174,10 @@ class Monitor:
             if check.at_validation != at_validation:
                 continue
             if (verdicts := check.look(view)) is not None:
+                causes = {item.cause for item in verdicts}
+                for item in self._found.get(check.name, []):
+                    if item.cause not in causes:  # a second spell begins anew
+                        self._onsets.pop(item.cause, None)
                 self._found[check.name] = [self._since_onset(item) for item in verdicts]
 
     def _since_onset(self, verdict: Verdict) -> Verdict:

@@ -59,7 +59,7 @@ def build_checks(settings: Mapping[str, Literal["off"] | Mapping[str, float]]) -
         if name not in check_names():
             raise ConfigError(f"health.checks.{name}: unknown check", fix=did_you_mean(name, check_names()))
     kinds: dict[str, Any] = {item.name: item for item in SHIPPED}
-    kinds |= {name: _loaded(entry) for name, entry in _entries().items()}
+    kinds |= {name: _loaded(entry) for name, entry in _entries().items() if settings.get(name) != "off"}
     built = []
     for name, kind in kinds.items():
         thresholds = settings.get(name, {})

@@ -61,6 +61,8 @@ class Constraint:
 
     def distance(self, value: float) -> float:
         """The violation over the size of the band's edge that is crossed, so that constraints can be added up."""
+        if not math.isfinite(value):
+            return math.inf
         edge = self.low if value < self.low else self.high
         return 0.0 if self.violation(value) == 0.0 else self.violation(value) / (abs(edge) or 1.0)
 

@@ -23,6 +23,8 @@ from distsys.health.verdict import Status, Verdict
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
 from distsys.pipeline.patient import patient_of
+from distsys.training.data import built_data, set_digests
+from distsys.training.stamp import code_stamp
 
 FILE = "doctor.json"
 
@@ -98,7 +100,7 @@ def examined(experiment: Experiment, means: Means) -> None:
     found = _known(experiment)
     if found is None:
         found = diagnosed(experiment.domain, experiment.config)
-        write_json(experiment.folder / FILE, found.content())
+        write_json(experiment.folder / FILE, {**found.content(), "of": _subject(experiment)})
     means.console.say(table(found) if means.is_verbose else found.line())
     for verdict in found.of("warn"):
         means.console.say(f"doctor: warning: {verdict}")
@@ -133,7 +135,16 @@ def _known(experiment: Experiment) -> Examination | None:
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Examination.read(content) if content["version"] == __version__ else None
+    if content["version"] != __version__ or content.get("of") != _subject(experiment):
+        return None
+    found = Examination.read(content)
+    return None if found.of("stop") else found  # mended data or code may stand in the same folder
+
+
+def _subject(experiment: Experiment) -> dict[str, str]:
+    """What the doctor's word holds for."""
+    bundle = built_data(experiment.domain, experiment.config)
+    return {"code": code_stamp(experiment.domain), **set_digests(bundle)}
 
 
 @contextmanager

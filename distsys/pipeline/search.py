@@ -160,14 +160,13 @@ class StudySource:
 
     def _tell(self, key: int) -> None:
         outcome = Outcome.read(self._folders[key], self.experiment.domain.selection)
-        choice = outcome.choice if outcome else None
-        if choice is None:
+        if outcome is None or (choice := outcome.choice) is None:
             self.study.fail(key, NO_VALIDATION)
             return
         bands = RunSpec(self.experiment.config, "search").bands()
         constraints = effective_constraints(self.experiment.domain, bands)
         self.study.complete(
-            key, value=choice.value, violations=_violations(constraints, choice.metrics), verdicts=choice.verdicts
+            key, value=choice.value, violations=_violations(constraints, choice.metrics), verdicts=outcome.verdicts
         )
 
     def _watch(self, key: int) -> None:

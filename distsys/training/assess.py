@@ -26,6 +26,7 @@ from distsys.training import checkpoint
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import evaluate, undisturbed
 from distsys.training.judge import Judge
+from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.workers import pick_device
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_ANY_METRIC = MetricSpec("", "min", "")
+"""For reading outcomes whose domain does not matter."""
 _DEEPEST = 4
 """Folders between a checkpoint and the experiment it belongs to."""
 
@@ -148,7 +151,8 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
     """The same, with what figures and samples need.
 
     Args:
-        refused: why validation did not choose it; it is sick then whatever the test set says.
+        refused: why it may not be chosen, besides what its own validation found: it is sick whatever the test set
+            says.
     """
     loaded = load_model(path)
     domain, bundle = loaded.domain, loaded.data()
@@ -157,6 +161,8 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
     judge = Judge.of(domain, loaded.spec, bundle, bundle.test)
     found = evaluate(domain, loaded.model, test, constraints=judge.constraints)
     verdicts = judge.verdicts(found, step=loaded.source.step)
+    known = [item for item in Verdict.read_all(loaded.source.meta.get("verdicts", ())) if item.status == "stop"]
+    refused = [*refused, *known]
     assessment = Assessment(
         checkpoint=str(path),
         step=loaded.source.step,
@@ -167,11 +173,17 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
         metrics=dict(found.metrics),
         constraints={item.metric: _held(item, found.metrics[item.metric]) for item in judge.constraints},
         baselines={name: Baseline(row.kind, dict(row.metrics)) for name, row in rows.items()},
-        verdicts=[*verdicts, *(item for item in refused if item.cause not in {other.cause for other in verdicts})],
+        verdicts=[*verdicts, *_others(refused, verdicts)],
         data={**bundle.provenance, **{f"{name}_digest": digest for name, digest in set_digests(bundle).items()}},
         changed=changed_sets(loaded.source.meta, bundle),
     )
     return Examined(assessment, loaded, test, found)
+
+
+def _others(verdicts: Sequence[Verdict], known: Sequence[Verdict]) -> list[Verdict]:
+    """One verdict a cause, but for causes that are known."""
+    first = {item.cause: item for item in reversed(verdicts)}
+    return [item for cause, item in first.items() if cause not in {other.cause for other in known}]
 
 
 def _held(constraint: Constraint, value: float) -> dict[str, Any]:
@@ -202,23 +214,21 @@ def find_checkpoint(place: Path) -> Path:
     outcomes = sorted(place.glob("final/*/outcome.json")) or sorted(place.glob("outcome.json"))
     if not outcomes:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])
-    states = {path.parent: json.loads(path.read_text(encoding="utf-8"))["selection"] for path in outcomes}
-    healthy = {folder: state["best"]["step"] for folder, state in states.items() if state["best"]}
+    ended = [found for path in outcomes if (found := Outcome.read(path.parent, _ANY_METRIC)) is not None]
+    healthy = [found.checkpoint for found in ended if found.checkpoint is not None]
     if len(healthy) == 1:
-        return checkpoint.directory_of(*next(iter(healthy.items())))
-    nearest = {folder: state["nearest"] for folder, state in states.items() if state["nearest"]}
-    if not healthy and nearest:
-        folder = min(nearest, key=lambda folder: nearest[folder]["distance"])
-        verdicts = Verdict.read_all(nearest[folder]["verdicts"])
+        return healthy[0]
+    validated = [found for found in ended if found.nearest_checkpoint is not None]
+    if not healthy and validated:
+        nearest = min(validated, key=lambda found: found.distance)
         raise StoppedByHealth(
-            "\n".join([f"{place}: no checkpoint is healthy", *map(str, verdicts)]),
+            "\n".join([f"{place}: no checkpoint is healthy", *map(str, nearest.verdicts)]),
             expected="a healthy one; a sick one answers, with a warning, where it is named itself",
-            fix=f"what the verdicts name; nearest to its bands is "
-            f"{checkpoint.directory_of(folder, nearest[folder]['step'])}",
-            verdicts=verdicts,
+            fix=f"what the verdicts name; nearest to its bands is {nearest.nearest_checkpoint}",
+            verdicts=nearest.verdicts,
         )
     raise UsageError(
-        f"{place}: {len(states)} finished trainings ({', '.join(sorted(map(str, states))) or 'none'})",
+        f"{place}: {len(ended)} finished trainings ({', '.join(str(found.folder) for found in ended) or 'none'})",
         expected="an experiment with one finished training, or a checkpoint directory",
-        fix="name one of them" if states else "run 'distsys run' or 'distsys final' first",
+        fix="name one of them" if ended else "run 'distsys run' or 'distsys final' first",
     )

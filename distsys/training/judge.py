@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -46,7 +47,9 @@ class Judge:
         return [verdict for verdict in verdicts if verdict is not None and verdict.status != "ok"]
 
     def distance(self, found: Evaluation) -> float:
-        """How far metrics are from their bands in all, 0 within them."""
+        """How far metrics are from their bands in all, 0 within them; infinite where nothing can be chosen."""
+        if not math.isfinite(found.metrics[self.spec.name]):
+            return math.inf
         return sum(item.distance(found.metrics[item.metric]) for item in self.constraints)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from distsys.domains.protocol import Batch, to_device
-from distsys.health.causes import STALE_MOMENTS
+from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.data import built_data, changed_sets, set_digests
@@ -94,7 +94,9 @@ class Run:
 
     def finish(self) -> Outcome:
         """What was chosen; the first worker writes it to the run's folder."""
-        outcome = Outcome(self._context.folder, self._spec.content(), self.selection, tuple(self.notes))
+        outcome = Outcome(
+            self._context.folder, self._spec.content(), self.selection, tuple(self.notes), self._is_hopeless
+        )
         if self._workers.is_first:
             outcome.write()
         return outcome
@@ -198,4 +200,7 @@ class Run:
                 f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): "
                 f"delete {self._context.folder} to start afresh"
             )
+        last = self.selection.last
+        is_finite = last is None or all(item.cause != NOT_FINITE.name for item in last.verdicts)
+        self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not is_finite)
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")

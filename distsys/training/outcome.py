@@ -27,12 +27,14 @@ class Outcome:
         spec: plain content of its RunSpec.
         selection: the chosen validation, the loss's choice, the history.
         notes: what a person should know about a resume.
+        ended_early: whether going on was pointless before the budget was spent.
     """
 
     folder: Path
     spec: Mapping[str, Any]
     selection: Selection
     notes: tuple[str, ...] = ()
+    ended_early: bool = False
 
     @property
     def checkpoint(self) -> Path | None:
@@ -58,12 +60,23 @@ class Outcome:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is wrong with what stands for the run; nothing when it is healthy."""
+        """What is wrong with what stands for the run; nothing when it is healthy.
+
+        A trial or candidate that did not end for its budget ended for what its last validation found.
+        """
+        last = self.selection.last
+        if self.ended_early and last is not None:
+            return tuple(last.verdicts)
         return tuple(self.choice.verdicts) if self.choice else ()
 
     def write(self) -> None:
         """Put it into the folder, whole or not at all."""
-        content = {"spec": self.spec, "selection": self.selection.state(), "notes": self.notes}
+        content = {
+            "spec": self.spec,
+            "selection": self.selection.state(),
+            "notes": self.notes,
+            "ended_early": self.ended_early,
+        }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / _NAME, content)
 
@@ -76,4 +89,4 @@ class Outcome:
         content = json.loads(path.read_text(encoding="utf-8"))
         selection = Selection(metric)
         selection.load(content["selection"])
-        return cls(folder, content["spec"], selection, tuple(content["notes"]))
+        return cls(folder, content["spec"], selection, tuple(content["notes"]), content.get("ended_early", False))

@@ -52,6 +52,23 @@ def test_a_nan_ends_a_trial_at_once_and_is_its_cause(
     assert "2 failed" in said.getvalue()
 
 
+def test_a_trial_that_ends_by_a_nan_is_sick_however_good_it_was_before(
+    outside: Path, tmp_path: Path, sine: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sine.evaluate  # type: ignore[attr-defined]
+    calls: list[int] = []
+
+    def later(self: object, model: object, data: EvalSet) -> Evaluation:
+        found: Evaluation = real(self, model, data)
+        calls.append(1)
+        broken = len(calls) % 2 == 0
+        return dataclasses.replace(found, metrics={**found.metrics, "mae": float("nan")}) if broken else found
+
+    monkeypatch.setattr(sine, "evaluate", later)
+    with pytest.raises(StoppedByHealth, match=r"not finite \(2 x\): mae = nan"):
+        run_search(experiment(outside, tmp_path, *FEW), local_means()[0])
+
+
 def test_a_trial_that_raises_is_counted_by_the_kind_of_its_error(
     outside: Path, tmp_path: Path, sine: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,3 +163,15 @@ def test_evaluate_and_predict_name_cause_and_fix_of_a_model_that_is_sick_on_its_
     code, _, err = distsys("predict", "sine", "--checkpoint", str(folder), "--x", "0.5")
     assert code == 0
     assert f"warning: this model is sick: {CAUSE}: spread = 0.01, band >= 0.05; {FIX}" in err
+
+
+def test_a_sick_checkpoint_that_is_named_itself_stays_sick(outside: Path, tmp_path: Path, distsys: Call) -> None:
+    given = ["train", str(outside / "sine.yaml"), "--local", "--out", str(tmp_path), "--preset", "tiny", "--json"]
+    checks = "health.checks.constant_outputs={least: 1000000000.0, looks: 1, warn_at: 0, stop_at: 0}"
+    code, out, _ = distsys(*given, "--set", checks)
+    assert code == 3
+    checkpoint = json.loads(out)["checkpoint"]
+    code, out, _ = distsys("evaluate", checkpoint, "--json")
+    assert code == 3
+    assert "constant outputs" in [item["cause"] for item in json.loads(out)["verdicts"]]
+    assert distsys("evaluate", str(Path(checkpoint).parents[1]))[0] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,8 @@ def test_distance_adds_up_over_bands_in_parts_of_their_edges() -> None:
     two = Judge(MetricSpec("mae", "min", "V"), (BAND, Constraint("mae", high=0.5)))
     assert two.distance(found(0.4)) == 0.0
     assert two.distance(found(0.6, spread=0.4)) == pytest.approx(0.5 + 0.2)
+    for broken in (found(float("nan")), found(0.4, spread=float("nan"))):
+        assert two.distance(broken) == math.inf
 
 
 def test_trivial_rows_are_found_once_for_a_set_and_costly_ones_never(
