@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distsys.config.schema import HealthConfig
 from distsys.health.check import ZERO_HEAD_STEPS, Check, Update, View
 from distsys.health.flight.progress import sampled
-from distsys.health.look import Look, TermsOf
+from distsys.health.observation import Observation, TermsOf
 from distsys.health.registry import build_checks
 from distsys.health.trouble import Trouble
 from distsys.health.verdict import Verdict, is_sick
@@ -66,7 +66,7 @@ class Monitor:
         self._unweighted: frozenset[str] = frozenset()
         self._off: frozenset[str] | None = None
         self._taken, self.trouble = 0, Trouble()
-        self._look: Look | None = None
+        self._look: Observation | None = None
         self._last: View | None = None
         self._start: dict[str, Tensor] = {}
 
@@ -93,9 +93,9 @@ class Monitor:
     def _after_update(self, *_: Any) -> None:
         self._taken += 1
 
-    def begin(self, step: int) -> Look | None:
+    def begin(self, step: int) -> Observation | None:
         """What collects ``step`` (from 1), or None where nobody looks."""
-        self._look = Look(self._model, self._terms_of) if self.is_on and self._is_due(step) else None
+        self._look = Observation(self._model, self._terms_of) if self.is_on and self._is_due(step) else None
         return self._look
 
     def _is_due(self, step: int) -> bool:
@@ -103,7 +103,7 @@ class Monitor:
 
     def saw(
         self,
-        look: Look,
+        look: Observation,
         step: int,
         *,
         batch: Mapping[str, Tensor],
@@ -121,7 +121,7 @@ class Monitor:
 
     def end(
         self,
-        look: Look,
+        look: Observation,
         step: int,
         *,
         is_taken: bool,

@@ -49,9 +49,9 @@ class Scaling(Check):
     def on_clip(self, parameters: list[Tensor]) -> None:
         if self._scaled is None or float(self._scaled.get_scale()) == 1.0:
             return
-        mine = {id(item) for item in parameters}
+        clipped = {id(item) for item in parameters}
         for held in self.run.held.values():
-            if id(held.optimizer) not in self._unscaled and any(id(item) in mine for item in held.parameters()):
+            if id(held.optimizer) not in self._unscaled and any(id(item) in clipped for item in held.parameters()):
                 scale = float(self._scaled.get_scale())
                 self._count("clip", f"gradients were clipped while they were {scale:g} times too large")
                 return

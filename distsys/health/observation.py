@@ -15,7 +15,7 @@ TermsOf = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Te
 """(outputs, batch) to loss terms."""
 
 
-class Look:
+class Observation:
     """Used as a context around the forward pass, then told of terms, gradients and the update, in this order.
 
     It computes gradients of terms with respect to outputs, never to parameters, and keeps references, not copies.
