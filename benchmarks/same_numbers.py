@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.other_code import ROOT, tree_of
 from distsys.files import number_or_nan
 from distsys.report.table import text_table
 
-ROOT = Path(__file__).parents[1]
 COMMON = ("batch_size=32", "final.steps=20", "final.eval_every_steps=2")
 LONGER = ("final.steps=160", "final.eval_every_steps=20")
 """Where twenty steps lose to a constant answer: such a checkpoint may not be chosen any more."""
@@ -107,20 +107,13 @@ def main() -> int:
     parser.add_argument("--domain", action="append", choices=sorted(SETTINGS), help="only this one; may be repeated")
     options = parser.parse_args()
     rows, lines = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "before"
-        subprocess.run(
-            ["git", "worktree", "add", "--quiet", "--detach", str(tree), options.commit], cwd=ROOT, check=True
-        )
-        try:
-            for domain in options.domain or sorted(SETTINGS):
-                before, after = numbers(tree, domain), numbers(ROOT, domain)
-                found = differing(before, after)
-                tested = sum(name.startswith("test: ") for name in after)
-                rows.append([domain, str(len(before)), str(len(after)), str(tested), str(len(found))])
-                lines += [f"{domain}: {name}: {before.get(name)} -> {after.get(name)}" for name in found]
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+    with tree_of(options.commit) as tree:
+        for domain in options.domain or sorted(SETTINGS):
+            before, after = numbers(tree, domain), numbers(ROOT, domain)
+            found = differing(before, after)
+            tested = sum(name.startswith("test: ") for name in after)
+            rows.append([domain, str(len(before)), str(len(after)), str(tested), str(len(found))])
+            lines += [f"{domain}: {name}: {before.get(name)} -> {after.get(name)}" for name in found]
     print(
         text_table(["domain", f"numbers of {options.commit[:8]}", "numbers here", "of a test set", "differing"], rows)
     )

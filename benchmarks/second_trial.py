@@ -12,11 +12,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.same_numbers import ROOT, SETTINGS
+from benchmarks.other_code import ROOT, tree_of
+from benchmarks.same_numbers import SETTINGS
 from distsys.report.table import text_table
 
 _PROBE = """
@@ -71,18 +71,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "before"
-        subprocess.run(
-            ["git", "worktree", "add", "--quiet", "--detach", str(tree), options.commit], cwd=ROOT, check=True
-        )
-        try:
-            for domain in options.domain or sorted(SETTINGS):
-                for name, place in ((options.commit[:8], tree), ("here", ROOT)):
-                    first, further, trials = start_times_s(place, domain, options.overrides)
-                    rows.append([domain, name, first, further, str(trials), first + (trials - 1) * further])
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+    with tree_of(options.commit) as tree:
+        for domain in options.domain or sorted(SETTINGS):
+            for name, place in ((options.commit[:8], tree), ("here", ROOT)):
+                first, further, trials = start_times_s(place, domain, options.overrides)
+                rows.append([domain, name, first, further, str(trials), first + (trials - 1) * further])
     print(text_table(["domain", "code", "first, s", "further, s", "trials", "all, s"], rows))
 
 

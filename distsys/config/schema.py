@@ -165,9 +165,13 @@ class HandoffConfig(Section):
     """Further candidates that are trained to the end, one after the other, where the winner ends without health."""
 
 
-def _no_is_off(value: Any) -> Any:
-    """YAML reads ``off`` as false."""
-    return "off" if value is False else value
+def _thresholds_or_off(value: Any) -> Any:
+    """``value``, where YAML reads ``off`` as false; refused in one line if it is neither."""
+    if value is False or value == "off":
+        return "off"
+    if not isinstance(value, dict) or any(isinstance(item, str | bool | None) for item in value.values()):
+        raise ValueError(f"'off', or thresholds: {{name: number}}, not {value!r}")
+    return value
 
 
 class HealthConfig(Section):
@@ -177,7 +181,7 @@ class HealthConfig(Section):
     """Whether anything is looked at in flight; false costs nothing and finds nothing but what is not finite."""
     every: PositiveInt = 50
     """Steps between looks, after twelve early ones; each validation is looked at too."""
-    checks: dict[str, Annotated[Literal["off"] | dict[str, float], BeforeValidator(_no_is_off)]] = {}
+    checks: dict[str, Annotated[Literal["off"] | dict[str, float], BeforeValidator(_thresholds_or_off)]] = {}
     """By a check's name: thresholds that replace its own, or off."""
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distsys.health.causes import NEAR_EIGENVALUES, NOT_FINITE
 from distsys.health.eigen import EigenWatch
+from distsys.health.nested import tensors
 from distsys.health.verdict import Verdict
 
 _TINY = 1e-5
@@ -84,7 +85,7 @@ def _watched(model: nn.Module, first: list[str]) -> Iterator[None]:
     names = {id(module): name or type(module).__name__ for name, module in model.named_modules()}
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if id(module) in names and not all(_is_finite(item) for item in _tensors(output)):
+        if id(module) in names and not all(_is_finite(item) for item in tensors(output)):
             first.append(names[id(module)])
 
     hook = nn.modules.module.register_module_forward_hook(note)
@@ -96,17 +97,6 @@ def _watched(model: nn.Module, first: list[str]) -> Iterator[None]:
 
 def _is_finite(value: Tensor) -> bool:
     return not (value.is_floating_point() or value.is_complex()) or bool(torch.isfinite(value).all())
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
 
 
 @contextmanager

@@ -66,6 +66,14 @@ def test_the_section_is_strict(outside: Path) -> None:
             make_spec(outside, wrong)
 
 
+@pytest.mark.parametrize("wrong", ["loud", "3", "{most: high}", "{most: true}"])
+def test_neither_off_nor_thresholds_is_told_in_one_line(outside: Path, wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_spec(outside, f"health.checks.gradient_state={wrong}")
+    assert "off', or thresholds: {name: number}" in str(caught.value)
+    assert "problems" not in str(caught.value)
+
+
 def test_another_package_registers_a_check(outside: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     (folder / "loud-1.0.dist-info").mkdir(parents=True)

@@ -27,6 +27,7 @@ from tests.training.support import make_context, make_spec
 
 Call = Callable[..., tuple[int, str, str]]
 WARN = NOISY_EVALUATION.verdict("warn", "3 items", step=0)
+SEARCH = ("{outside}/sine.yaml", "--space", "{outside}/space.yaml", "--local", "--preset", "tiny", "--out")
 STOP = IGNORED_INPUT.verdict("stop", "another item's 'x' changes nothing", step=4)
 
 
@@ -91,16 +92,7 @@ def test_the_search_is_refused_with_exit_code_three(
     distsys: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = finding(monkeypatch, STOP)
-    order = (
-        "{outside}/sine.yaml",
-        "--space",
-        "{outside}/space.yaml",
-        "--local",
-        "--preset",
-        "tiny",
-        "--out",
-        "{tmp}/o",
-    )
+    order = (*SEARCH, "{tmp}/o")
     code, _, error = distsys("search", *order)
     assert code == 3
     assert "an input does nothing: another item's 'x' changes nothing" in error
@@ -115,16 +107,7 @@ def test_the_search_is_refused_with_exit_code_three(
 
 def test_a_verbose_search_says_what_was_looked_at(distsys: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     finding(monkeypatch)
-    order = (
-        "{outside}/sine.yaml",
-        "--space",
-        "{outside}/space.yaml",
-        "--local",
-        "--preset",
-        "tiny",
-        "--out",
-        "{tmp}/v",
-    )
+    order = (*SEARCH, "{tmp}/v")
     _, _, error = distsys("search", *order, "--verbose")
     assert "one                      ok" in error
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from distsys.health.causes import CANNOT_LEARN, DROPOUT, RATE_TOO_HIGH, RATE_TOO_LOW, UNRELATED_TARGETS, Cause
+from distsys.health.nested import tensors
 from distsys.health.watch.constant import Constant
-from distsys.health.watch.events import Call, Loss, rows, tensors
+from distsys.health.watch.events import Call, Loss, rows
 from distsys.health.watch.movement import Movement
 from distsys.health.watch.run import Run
 

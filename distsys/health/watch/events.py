@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from distsys.health.nested import tensors
 
 
 @dataclass
@@ -91,18 +93,6 @@ class Held:
     def rate(self) -> float:
         """The largest learning rate of its groups."""
         return max((float(group.get("lr", 1.0)) for group in self.optimizer.param_groups), default=0.0)
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists, mappings and dataclass-like outputs, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors(item)
 
 
 def largest_entries(items: list[Tensor | None]) -> list[float]:

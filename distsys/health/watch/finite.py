@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from distsys.health.causes import NOT_FINITE
+from distsys.health.nested import tensors
 from distsys.health.watch.check import Check
-from distsys.health.watch.events import Call, Held, tensors
+from distsys.health.watch.events import Call, Held
 from distsys.health.watch.run import Run
 
 AMP_TIMES = 12

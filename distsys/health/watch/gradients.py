@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from distsys.health.causes import CLEARED_GRADIENTS, DEAD_PARAMETERS, NOT_HELD, OTHER_PARAMETERS, STALE_GRADIENTS
+from distsys.health.nested import tensors
 from distsys.health.verdict import Verdict
 from distsys.health.watch.check import Check
-from distsys.health.watch.events import Call, Held, largest_entries, tensors
+from distsys.health.watch.events import Call, Held, largest_entries
 from distsys.health.watch.movement import sample
 from distsys.health.watch.run import Run
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from distsys.health.causes import IGNORED_INPUT, MIXED_ITEMS, SEES_TARGET
+from distsys.health.nested import tensors
 from distsys.health.watch.check import Check
-from distsys.health.watch.events import Call, Loss, rows, tensors
+from distsys.health.watch.events import Call, Loss, rows
 from distsys.health.watch.run import Run
 
 AFTER, ITEMS, LARGEST = 4, 32, 20_000_000

@@ -6,7 +6,7 @@ import sys
 import time
 
 from distsys.health.watch import watch
-from tests.health.watch import programs_more, programs_wild  # noqa: F401 - register their programs
+from tests.health.watch import programs_more, programs_steps, programs_wild  # noqa: F401 - register their programs
 from tests.health.watch.programs import PROGRAMS
 
 

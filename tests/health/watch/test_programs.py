@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distsys.health.watch import watch
-from tests.health.watch import programs_more, programs_wild  # noqa: F401 - register their programs
+from tests.health.watch import programs_more, programs_steps, programs_wild  # noqa: F401 - register their programs
 from tests.health.watch.programs import PROGRAMS, Program
 
 pytestmark = [
