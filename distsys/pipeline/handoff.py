@@ -111,7 +111,8 @@ class Handoff:
             return "it is the only healthy candidate"
         tie = "a tie, in which the search's order decides" if abs(self.lead) <= self.noise_floor else "no tie"
         floor = f"noise floor {self.noise_floor:.2g} {unit}"
-        return f"it leads the next healthy candidate by {self.lead:.2g} {unit}, {floor}: {tie}"
+        verb = "trails" if self.lead < 0 else "leads"
+        return f"it {verb} the next healthy candidate by {abs(self.lead):.2g} {unit}, {floor}: {tie}"
 
     def write(self, path: Path) -> None:
         """Put it into ``path``."""
