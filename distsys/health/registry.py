@@ -22,6 +22,7 @@ GROUP = "distsys.checks"
 
 SHIPPED: tuple[type[Any], ...] = (
     TermBounds,
+    OutputsOnBound,
     GradientState,
     StaleGradients,
     HeldParameters,
@@ -29,7 +30,6 @@ SHIPPED: tuple[type[Any], ...] = (
     StepOrder,
     NearEigenvalues,
     ConstantOutputs,
-    OutputsOnBound,
     OutputsInRange,
     DeadTerms,
     OneTerm,

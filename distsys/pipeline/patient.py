@@ -74,13 +74,13 @@ class _Maker:
         return self.domain.forward(model, batch, generator=generator)
 
     def losses(self, model: nn.Module, batch: Batch, seed: int) -> tuple[float, float]:
-        """That of a training step and that of a validation, under the final weights."""
+        """That of a training step, gradients recorded, and that of a validation, under the final weights."""
         objective = Objective(self.domain.terms, RunSpec(self.config, "final").weights())
         seed_globally(seed, self.device)
         generator = torch.Generator(device=self.device).manual_seed(seed)
-        with torch.no_grad():
+        with torch.enable_grad():
             _, terms = Terms(self.domain, model, self.config)(batch, generator)
-            training = objective.total(terms, 1.0)
+        training = objective.total(terms, 1.0).detach()
         validation = mean_terms(self.domain, model, EvalSet([batch]), config=self.config, seed=seed)
         return float(training), float(objective.total(validation, 1.0))
 

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from distsys.health.causes import OUT_OF_BOUNDS, OUTPUT_ON_BOUND
 from distsys.health.check import View
-from distsys.health.flight.rows import rows_of, target_of
+from distsys.health.flight.rows import on_bound, rows_of, target_of
 from distsys.health.memory import Remembering
 from distsys.health.verdict import Status, Verdict
-
-_FEWEST_VALUES = 16
 
 
 class OutputsOnBound(Remembering):
     """Most values of an output equal its largest or smallest one exactly, and more of them than the target's (D4).
-
-    A smallest value of 0 is a rectifier's and does not count.
 
     Args:
         warn_share, stop_share: of the values.
@@ -49,21 +44,8 @@ class OutputsOnBound(Remembering):
 
 
 def _on_bound(view: View, name: str) -> tuple[float, str]:
-    """Share of values on a bound beyond the target's share, and the bounds."""
     rows = rows_of(view.outputs[name])
-    if rows is None or rows.numel() < _FEWEST_VALUES:
-        return 0.0, ""
-    share, bounds = _at_extremes(rows)
-    target = target_of(view, name)
-    return share - (_at_extremes(target)[0] if target is not None else 0.0), bounds
-
-
-def _at_extremes(rows: Tensor) -> tuple[float, str]:
-    low, high = float(rows.min()), float(rows.max())
-    if not low < high:
-        return 0.0, ""
-    shares = {value: float((rows == value).float().mean()) for value in (low, high) if value != 0.0}
-    return sum(shares.values()), " or ".join(f"{value:.4g}" for value in shares)
+    return (0.0, "") if rows is None else on_bound(rows, target_of(view, name))
 
 
 class OutputsInRange(Remembering):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from distsys.health.check import View
+from distsys.specs import FieldSpec
 
+_FEWEST_VALUES = 16
 MOST_ITEMS = 32
 """Items that are looked at: enough for a spread, cheap for long signals."""
 
@@ -22,13 +26,36 @@ def rows_of(value: Tensor) -> Tensor | None:
 
 
 def target_of(view: View, output: str) -> Tensor | None:
-    """The field that ``output`` answers, as rows: one of its name, else the only target of its shape."""
-    if output in view.batch and view.batch[output].shape == view.outputs[output].shape:
-        return rows_of(view.batch[output])
-    shape = view.outputs[output].shape
+    """The field that ``output`` of a step answers, as rows."""
+    return answered(output, view.outputs[output], batch=view.batch, fields=view.field_specs)
+
+
+def answered(
+    output: str, value: Tensor, *, batch: Mapping[str, Tensor], fields: Mapping[str, FieldSpec]
+) -> Tensor | None:
+    """The field that an output of this name and value answers: one of its name, else the only target of its shape."""
+    if output in batch and batch[output].shape == value.shape:
+        return rows_of(batch[output])
     alike = [
         name
-        for name, spec in view.field_specs.items()
-        if spec.role == "target" and name in view.batch and view.batch[name].shape == shape
+        for name, spec in fields.items()
+        if spec.role == "target" and name in batch and batch[name].shape == value.shape
     ]
-    return rows_of(view.batch[alike[0]]) if len(alike) == 1 else None
+    return rows_of(batch[alike[0]]) if len(alike) == 1 else None
+
+
+def on_bound(rows: Tensor, target: Tensor | None) -> tuple[float, str]:
+    """Share of values that equal the largest or smallest exactly, beyond the target's share, and those bounds."""
+    if rows.numel() < _FEWEST_VALUES:
+        return 0.0, ""
+    share, bounds = _at_extremes(rows)
+    return share - (_at_extremes(target)[0] if target is not None else 0.0), bounds
+
+
+def _at_extremes(rows: Tensor) -> tuple[float, str]:
+    """A smallest value of 0 is a rectifier's and does not count."""
+    low, high = float(rows.min()), float(rows.max())
+    if not low < high:
+        return 0.0, ""
+    shares = {value: float((rows == value).float().mean()) for value in (low, high) if value != 0.0}
+    return sum(shares.values()), " or ".join(f"{value:.4g}" for value in shares)

@@ -17,6 +17,7 @@ from distsys.health.causes import (
     UNSTABLE_EVALUATION,
 )
 from distsys.health.probes.patient import Evaluated, Patient
+from distsys.health.probes.tensors import evaluating
 from distsys.health.verdict import Verdict
 
 _FEWEST = 16
@@ -26,10 +27,11 @@ _SEEDS = (0, 1, 2)
 
 
 def evaluation_works(patient: Patient) -> list[Verdict]:
-    """Metrics of a model that has made a few steps, twice: alike to the bit, torch's random state left alone."""
+    """Terms and metrics of a model that has made a few steps; metrics twice, alike to the bit, with nothing drawn."""
     model = patient.rehearsal.model
-    before = torch.get_rng_state()
     try:
+        _terms_of_frozen(patient, model)
+        before = torch.get_rng_state()
         first, second = patient.evaluated, patient.evaluate(model)
     except DistsysError:
         raise
@@ -44,6 +46,14 @@ def evaluation_works(patient: Patient) -> list[Verdict]:
     if not torch.equal(before, torch.get_rng_state()):
         found.append(UNSTABLE_EVALUATION.verdict("warn", "evaluation moves torch's random state", step=0))
     return [*found, *_precision(patient, first)]
+
+
+def _terms_of_frozen(patient: Patient, model: nn.Module) -> None:
+    """What a validation does besides metrics: forward and terms in evaluation mode."""
+    device = next(model.parameters()).device
+    frozen = {name: values.to(device) for name, values in patient.frozen.items()}
+    with evaluating(model):
+        patient.loss_terms(patient.forward(model, frozen, 0), frozen)
 
 
 def _difference(first: Evaluated, second: Evaluated, differing: list[str]) -> str:

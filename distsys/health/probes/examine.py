@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from distsys.errors import DistsysError
 from distsys.health.probes.anchor import scale_anchor
+from distsys.health.probes.bounds import outputs_on_bound
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.eigen import eigenvalue_gaps
 from distsys.health.probes.evaluation import evaluation_works, losses_agree
@@ -34,6 +35,7 @@ PROBES: Mapping[str, Probe] = {
     "targets without noise": target_against_noise,
     "gradient of each term": term_gradients,
     "shares of gradient": gradient_shares,
+    "outputs off their bounds": outputs_on_bound,
     "inputs matter": inputs_matter,
     "items are independent": items_are_independent,
     "evaluation": evaluation_works,

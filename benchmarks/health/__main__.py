@@ -1,0 +1,71 @@
+"""Recall, named cause, steps to detection and false alarms: ``python -m benchmarks.health --json FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: cases run side by side, each on one core
+
+from benchmarks.health import healthy, results
+from benchmarks.health.case import DOMAINS, Case, Row, examined
+
+_BUDGET = ("final.steps=200", "final.eval_every_steps=50")
+"""Of a run with a defect in it, and of an oddity."""
+
+
+def main() -> None:
+    """Run what is asked for and print one table a question."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="sums, and a row a case")
+    parser.add_argument("--domain", action="append", choices=DOMAINS, help="only this one; may be repeated")
+    parser.add_argument("--only", metavar="TEXT", default="", help="injections whose name holds this")
+    parser.add_argument("--part", action="append", choices=("injected", "odd", "shipped"), help="may be repeated")
+    parser.add_argument("--seeds", type=int, default=20, help="healthy seeds a domain")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
+    options = parser.parse_args()
+    domains = options.domain or DOMAINS
+    parts = options.part or ("injected", "odd", "shipped")
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    cases = [case for case in _cases(parts, seeds, options.only) if case.domain in domains]
+    rows = list(_examined(cases, options.jobs))
+    results.show(rows)
+    if options.json:
+        results.write(options.json, rows)
+
+
+def _cases(parts: Iterable[str], seeds: range, only: str) -> Iterator[Case]:
+    if "injected" in parts:
+        from benchmarks.health.injections import injections
+
+        yield from (case for case in injections(*_BUDGET) if only in case.label)
+    if "odd" in parts:
+        yield from healthy.odd(*_BUDGET)
+    if "shipped" in parts:
+        yield from healthy.shipped(seeds)
+
+
+def _examined(cases: list[Case], jobs: int) -> Iterator[Row]:
+    """Every case in a process of its own: what a defect patches is gone with it."""
+    _WAITING[:] = cases
+    context = multiprocessing.get_context("fork")
+    with context.Pool(jobs, maxtasksperchild=1) as pool:
+        for done, row in enumerate(pool.imap(_number, range(len(cases)), chunksize=1), start=1):
+            print(f"{done}/{len(cases)} {results.line(row)}", flush=True)
+            yield row
+
+
+_WAITING: list[Case] = []
+"""What the forked processes share; a case itself holds functions, which cannot be sent to them."""
+
+
+def _number(number: int) -> Row:
+    return examined(_WAITING[number])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Tables and sums of the benchmark's rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.health.case import Row
+from distsys.files import write_json
+from distsys.health.causes import TRIVIAL
+from distsys.report.table import text_table
+
+
+def line(row: Row) -> str:
+    """What came of one case, in a line."""
+    first = row.verdicts[0] if row.verdicts else None
+    found = f"{first['status']} {first['cause']} at {first['step']}: {str(first['evidence'])[:90]}" if first else "-"
+    mark = ("ok" if row.is_named_first else "named" if row.is_named else "MISSED") if row.names else ""
+    error = f" [{row.error}]" if row.error else ""
+    return f"{row.domain} {row.seed} {row.phase} {row.label} {mark} {row.seconds:.0f} s: {found}{error}"
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Sums and rows as JSON."""
+    write_json(path, {**sums(rows), "rows": [asdict(row) for row in rows]})
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that :func:`write` gave."""
+    return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+
+
+def sums(rows: Sequence[Row]) -> dict[str, Any]:
+    """Of all domains, and by domain."""
+    domains = sorted({row.domain for row in rows})
+    return {**_sums(rows), "domains": {name: _sums([row for row in rows if row.domain == name]) for name in domains}}
+
+
+def _sums(rows: Sequence[Row]) -> dict[str, float | int]:
+    injected = [row for row in rows if row.names]
+    healthy = [row for row in rows if not row.names]
+    stops, warns = (sum(_has_false(row, status) for row in healthy) for status in ("stop", "warn"))
+    found: dict[str, float | int] = {"injected": len(injected), "healthy": len(healthy), "false_stop": stops}
+    if injected:
+        found |= {
+            "recall": sum(row.is_named for row in injected) / len(injected),
+            "cause_first": sum(row.is_named_first for row in injected) / len(injected),
+            "crowned": sum(row.is_crowned for row in injected),
+        }
+    if healthy:
+        found["false_warn_per_1000"] = 1000 * warns / len(healthy)
+    return found
+
+
+def false_alarms(row: Row, status: str) -> list[Mapping[str, object]]:
+    """What doctor and checks said of a healthy case; a metric outside its band is judged by the metric."""
+    return [
+        item
+        for item in row.verdicts
+        if item["status"] == status
+        and not str(item["cause"]).endswith(("outside its band", "doubtful"))
+        and item["cause"] != TRIVIAL.name
+    ]
+
+
+def _has_false(row: Row, status: str) -> bool:
+    return bool(false_alarms(row, status))
+
+
+def show(rows: Sequence[Row]) -> None:
+    """A table of injections, one of false alarms, and the sums."""
+    injected = [row for row in rows if row.names]
+    if injected:
+        print(text_table(["injection", "domain", "found", "step", "first said"], [_injected(row) for row in injected]))
+    for row in rows:
+        if not row.names:
+            for status in ("stop", "warn"):
+                for item in false_alarms(row, status):
+                    print(f"false {status}: {row.domain} seed {row.seed} {row.phase} '{row.label}': {item}")
+    for name, found in [("all", _sums(rows)), *sums(rows)["domains"].items()]:
+        print(name, ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
+
+
+def _injected(row: Row) -> list[object]:
+    first = row.verdicts[0]["cause"] if row.verdicts else row.error or "nothing"
+    found = "first" if row.is_named_first else "later" if row.is_named else "no"
+    return [row.label, row.domain, found, "" if row.step is None else row.step, first]

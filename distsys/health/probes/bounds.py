@@ -1,0 +1,29 @@
+"""Outputs that lie on a bound before anything is trained (D4): a clamp that hides what the network says."""
+
+from __future__ import annotations
+
+from distsys.health.causes import OUTPUT_ON_BOUND
+from distsys.health.flight.rows import answered, on_bound, rows_of
+from distsys.health.probes.patient import Patient
+from distsys.health.probes.tensors import evaluating
+from distsys.health.verdict import Verdict
+
+_MOST = 0.5
+"""Of values, beyond what the target has there."""
+
+
+def outputs_on_bound(patient: Patient) -> list[Verdict]:
+    """Most values of an output equal its extremes, after a few steps: a ``warn``, since training may lead it away."""
+    model, batch = patient.rehearsal.model, patient.late
+    with evaluating(model):
+        outputs = patient.forward(model, batch, 0)
+    fields = {item.name: item for item in patient.fields}
+    for name, value in outputs.items():
+        rows = rows_of(value)
+        if rows is None:
+            continue
+        share, bounds = on_bound(rows, answered(name, value, batch=batch, fields=fields))
+        if share > _MOST:
+            evidence = f"{share:.0%} more of the values of '{name}' than of its target's lie exactly on {bounds}"
+            return [OUTPUT_ON_BOUND.verdict("warn", evidence, step=len(patient.rehearsal.steps))]
+    return []
