@@ -33,6 +33,9 @@ class Check:
     def on_loss(self, loss: Loss) -> None:
         """A loss was computed."""
 
+    def on_difference(self, site: str, prediction: Tensor, target: Tensor) -> None:
+        """Outside of modules, what carries a gradient and what carries none were subtracted."""
+
     def on_choice(self, choice: Choice) -> None:
         """A softmax or argmax was taken."""
 

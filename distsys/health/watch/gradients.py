@@ -164,8 +164,8 @@ class HeldParameters(Check):
         if any(held.alive):
             self._ever.add(id(held))
         owned = {id(item) for other in self.run.held.values() for item in other.parameters()}
-        for module in self.run.modules():
-            for item in module.parameters() if module.training else ():
+        for module in [*self.run.modules(), *self.run.inner.values()]:
+            for item in module.parameters(recurse=id(module) in self.run.calls) if module.training else ():
                 if id(item) not in owned and item.grad is not None:
                     count, _ = self._reached.get(id(item), (0, item))
                     self._reached[id(item)] = count + 1, item

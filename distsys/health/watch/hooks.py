@@ -61,6 +61,7 @@ class Hooks:
                 if hasattr(owner, name):
                     wrap(owner, name, partial(self._choice, name))
         wrap(torch.linalg, "eigh", self._eigh)
+        wrap(Tensor, "__sub__", self._difference)
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             wrap(nn.utils, name, self._clip)
             original = getattr(nn.utils.clip_grad, name)
@@ -76,7 +77,11 @@ class Hooks:
         run = self._run
 
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the name it stands in for
-            if self._inside or run.quiet or torch.compiler.is_compiling():
+            if torch.compiler.is_compiling():
+                return original(module, *args, **kwargs)
+            if self._inside or run.quiet:
+                if run.looking and module._parameters and not run.quiet:
+                    run.inner[id(module)] = module
                 return original(module, *args, **kwargs)
             self._inside = 1
             try:
@@ -153,6 +158,20 @@ class Hooks:
             return result
 
         return eigh
+
+    def _difference(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        run = self._run
+
+        def __sub__(left: Any, right: Any, *args: Any) -> Any:  # noqa: N807 - the name it stands in for
+            result = original(left, right, *args)
+            if torch.compiler.is_compiling() or self._inside or not run.looking or run.quiet:
+                return result
+            if isinstance(right, Tensor) and left.requires_grad != right.requires_grad:
+                prediction, target = (left, right) if left.requires_grad else (right, left)
+                run.tell("on_difference", _site(), prediction, target)
+            return result
+
+        return __sub__
 
     def _clip(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:

@@ -30,6 +30,7 @@ class Run:
         quiet: while true, nothing is handed on: a check runs the model itself.
         held: every optimiser that stepped, by identity.
         calls: the last call under gradient of every outermost module, by identity.
+        inner: modules with parameters of their own that another one called, by identity.
         losses: those computed under gradient since the last step.
         scaled: an AMP scaler is in use.
     """
@@ -39,6 +40,7 @@ class Run:
         self.dense_until = DENSE_STEPS
         self.held: dict[int, Held] = {}
         self.calls: dict[int, Call] = {}
+        self.inner: dict[int, nn.Module] = {}
         self.losses: list[Loss] = []
         self.scaled = False
         self.backwards = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its customary name
-from torch import nn
+from torch import Tensor, nn
 
 from distsys.health import causes
 from tests.health.watch.programs import blobs, mlp, program
@@ -135,3 +135,72 @@ def amp_that_skips(seed: int) -> list[float]:
         schedule.step()
         losses.append(value.item())
     return losses
+
+
+class Stack(nn.Module):
+    """Layers in a list, which torch sees only if it is a ModuleList."""
+
+    def __init__(self, *, is_plain: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 64), nn.Linear(64, 4)
+        layers = [nn.Linear(64, 64) for _ in range(2)]
+        self.layers = layers if is_plain else nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.last(x)
+
+
+def stacked(seed: int, *, is_plain: bool) -> list[float]:
+    torch.manual_seed(seed)
+    inputs, labels = blobs()
+    net = Stack(is_plain=is_plain)
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    losses = []
+    for batch, target in zip(inputs.split(32) * 8, labels.split(32) * 8, strict=True):
+        optimizer.zero_grad()
+        value = F.cross_entropy(net(batch), target)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+@program()
+def layers_in_a_module_list(seed: int) -> list[float]:
+    return stacked(seed, is_plain=False)
+
+
+@program(causes.NOT_HELD)
+def layers_in_a_plain_list(seed: int) -> list[float]:
+    return stacked(seed, is_plain=True)
+
+
+def squared_by_hand(seed: int, *, is_flat: bool) -> list[float]:
+    """A loss without torch.nn.functional, over predictions [items, 1]."""
+    torch.manual_seed(seed)
+    inputs = torch.randn(512, 16)
+    wanted = inputs[:, :3].sum(dim=1) + 0.1 * torch.randn(512)
+    net = mlp(16, 64, 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    losses = []
+    for batch, target in zip(inputs.split(32) * 8, wanted.split(32) * 8, strict=True):
+        optimizer.zero_grad()
+        output = net(batch)
+        value = ((output.squeeze(1) if is_flat else output) - target).square().mean()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+@program()
+def squared_error_by_hand(seed: int) -> list[float]:
+    return squared_by_hand(seed, is_flat=True)
+
+
+@program(causes.BROADCAST)
+def squared_error_of_all_pairs(seed: int) -> list[float]:
+    return squared_by_hand(seed, is_flat=False)
