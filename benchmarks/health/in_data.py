@@ -35,7 +35,7 @@ def _raise_noise(factor: float) -> Change:
 
     def change(batch: dict[str, Tensor]) -> Batch:
         given = batch["snapshots"]
-        generator = torch.Generator().manual_seed(len(given))
+        generator = torch.Generator().manual_seed(int(given.abs().sum()))  # other noise where there was other noise
         size = factor * given.abs().square().mean().sqrt()
         noise = torch.randn(given.shape, generator=generator, dtype=given.dtype)
         return {**batch, "snapshots": given + size * noise}

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
 from distsys.health.causes import CONSTANT_OUTPUT
 from distsys.health.check import View
-from distsys.health.flight.rows import rows_of, target_of
+from distsys.health.flight.spreads import ROUNDING, all_below, spreads
 from distsys.health.memory import Remembering
 from distsys.health.verdict import Status, Verdict
-
-_FEWEST_ITEMS, _LONG = 4, 8
-_ROUNDING = 1e-5
-"""Relative spread of a value that differs from item to item by the rounding of float32 alone."""
 
 
 class ConstantOutputs(Remembering):
@@ -38,8 +31,10 @@ class ConstantOutputs(Remembering):
         self._least, self._looks, self._warn_at, self._stop_at = least, looks, warn_at, stop_at
 
     def look(self, view: View) -> Sequence[Verdict]:
-        found = _spreads(view) if view.is_warm else {}
-        bad = {kind: name for kind in ("exact", "small") if (name := self._all_below(found, kind))}
+        trained = {name: view.outputs[name] for name in view.trained}
+        found = spreads(trained, batch=view.batch, fields=view.field_specs) if view.is_warm else {}
+        limits = {"exact": ROUNDING, "small": self._least}
+        bad = {kind: name for kind, limit in limits.items() if (name := all_below(found, limit))}
         self.bad.update(bad, step=view.step)
         lasting = self.bad.lasting(self._looks)
         if not lasting or view.progress < self._warn_at:
@@ -47,41 +42,3 @@ class ConstantOutputs(Remembering):
         kind = "exact" if "exact" in lasting else "small"
         status: Status = "stop" if kind == "exact" or view.progress >= self._stop_at else "warn"
         return [CONSTANT_OUTPUT.verdict(status, bad[kind], step=self.bad.onset(kind))]
-
-    def _all_below(self, found: Mapping[str, tuple[float, str]], kind: str) -> str:
-        """What to say of the first output when all are below the limit of ``kind``; else nothing."""
-        limit = self._least if kind == "small" else _ROUNDING
-        if not found or any(not share < limit for share, _ in found.values()):
-            return ""
-        name, (share, what) = min(found.items())
-        return f"'{name}' varies {what} by {share:.2g} of it"
-
-
-def _spreads(view: View) -> dict[str, tuple[float, str]]:
-    """Spread of each trained output and beside what; outputs that have a target to compare with, if there is one."""
-    compared: dict[str, tuple[float, str]] = {}
-    alone: dict[str, tuple[float, str]] = {}
-    for name in view.trained:
-        rows = rows_of(view.outputs[name])
-        if rows is None or len(rows) < _FEWEST_ITEMS or not bool(torch.isfinite(rows).all()):
-            continue
-        alone[name] = _share(_across(rows), float(rows.square().mean().sqrt())), "from item to item, beside its size,"
-        if (target := target_of(view, name)) is None or not _across(target) > 0:
-            continue
-        compared[name] = _share(_across(rows), _across(target)), "from item to item, beside its target's spread,"
-        if rows.shape[1] >= _LONG and _within(target) > 0:
-            within = _share(_within(rows), _within(target)), "along an item, beside its target's spread,"
-            compared[name] = min(compared[name], within)
-    return compared or {name: value for name, value in alone.items() if value[0] < _ROUNDING or not compared}
-
-
-def _share(value: float, whole: float) -> float:
-    return value / whole if whole > 0 else 0.0
-
-
-def _across(rows: Tensor) -> float:
-    return float(rows.std(dim=0, correction=0).square().mean().sqrt())
-
-
-def _within(rows: Tensor) -> float:
-    return float(rows.std(dim=1, correction=0).mean())

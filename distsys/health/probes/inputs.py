@@ -127,6 +127,18 @@ def items_are_independent(patient: Patient) -> list[Verdict]:
     others = patient.batch(range(count, 2 * count), 1.0)
     if any(others[name].shape != values.shape for name, values in batch.items()):
         return []
+    turned = {name: values.roll(half, 0) for name, values in batch.items()}
+    for kept in (batch, turned):  # every item is kept once: all might look at the first alone
+        if name := _moved_by_others(patient, model, kept, others):
+            evidence = f"output '{name}' of {half} items moves when the other {count - half} of the batch are replaced"
+            return [MIXED_ITEMS.verdict("warn", evidence, step=len(patient.rehearsal.steps))]
+    return []
+
+
+def _moved_by_others(patient: Patient, model: nn.Module, batch: Tensors, others: Tensors) -> str:
+    """The output whose first half moves when the second half of ``batch`` is replaced; empty where none does."""
+    count = len(next(iter(batch.values())))
+    half = count // 2
     replaced = {
         name: torch.cat([values[:half], others[name][half:]]) if is_numeric(values) else values
         for name, values in batch.items()
@@ -134,15 +146,13 @@ def items_are_independent(patient: Patient) -> list[Verdict]:
     with evaluating(model):
         before, after = patient.forward(model, batch, 0), _tried(patient, model, replaced, batch)
     if change(before, after) in (0.0, float("inf")):
-        return []
+        return ""
     mixed = [name for name, values in before.items() if values.ndim > 0 and _is_mixed(values, after[name], count, half)]
     aligned = [name for name in mixed if len(before[name]) == count]
     partial = [name for name, values in before.items() if values.ndim > 1 and len(values) < count]
     if not aligned and (not partial or len(mixed) < len(partial)):
-        return []
-    name = (aligned or mixed)[0]
-    evidence = f"output '{name}' of {half} items moves when the other {count - half} of the batch are replaced"
-    return [MIXED_ITEMS.verdict("warn", evidence, step=len(patient.rehearsal.steps))]
+        return ""
+    return (aligned or mixed)[0]
 
 
 def _is_mixed(before: Tensor, after: Tensor, count: int, half: int) -> bool:

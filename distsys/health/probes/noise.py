@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from distsys.health.causes import CIRCULAR_TARGET, NOISE_RATIO
@@ -14,7 +16,34 @@ _BAND, _FAR = (1e-3, 10.0), (1e-5, 100.0)
 
 
 def noise_level(patient: Patient) -> list[Verdict]:
-    """Where a noisy input has a clean target of the same shape and unit, their difference over the target."""
+    """Noise over signal, from a clean target of the same shape and unit, or from the same items in other noise."""
+    return [*_beside_clean(patient), *_beside_other_noise(patient)]
+
+
+def _beside_other_noise(patient: Patient) -> list[Verdict]:
+    """Two draws of one item differ by noise alone."""
+    if patient.renoised is None:
+        return []
+    other = patient.renoised(range(patient.num_items), 1.0)
+    found = []
+    for noisy in patient.role("noisy input"):
+        given, again = patient.late[noisy.name], other[noisy.name]
+        noise = float(finite(given - again).square().mean().sqrt()) / math.sqrt(2.0)
+        whole = float(finite(given).square().mean().sqrt())
+        signal = math.sqrt(max(whole**2 - noise**2, 1e-30))
+        if noise > 0.0:  # no noise at all may be wanted
+            found += _judged(noise / signal, noisy.name, f"its signal ({signal:.3g} {noisy.unit})")
+    return found
+
+
+def _judged(ratio: float, name: str, beside: str) -> list[Verdict]:
+    evidence = f"noise in '{name}' is {ratio:.3g} times {beside}"
+    if not _FAR[0] <= ratio <= _FAR[1]:
+        return [NOISE_RATIO.verdict("stop", evidence, step=0)]
+    return [] if _BAND[0] <= ratio <= _BAND[1] else [NOISE_RATIO.verdict("warn", evidence, step=0)]
+
+
+def _beside_clean(patient: Patient) -> list[Verdict]:
     found = []
     for noisy in patient.role("noisy input"):
         for clean in patient.role("target"):
@@ -23,11 +52,7 @@ def noise_level(patient: Patient) -> list[Verdict]:
                 continue
             signal = spread(wanted)
             ratio = float(finite(given - wanted).square().mean().sqrt()) / max(signal, 1e-30)
-            evidence = f"noise in '{noisy.name}' is {ratio:.3g} times '{clean.name}' ({signal:.3g} {clean.unit})"
-            if not _FAR[0] <= ratio <= _FAR[1]:
-                found.append(NOISE_RATIO.verdict("stop", evidence, step=0))
-            elif not _BAND[0] <= ratio <= _BAND[1]:
-                found.append(NOISE_RATIO.verdict("warn", evidence, step=0))
+            found += _judged(ratio, noisy.name, f"'{clean.name}' ({signal:.3g} {clean.unit})")
     return found
 
 

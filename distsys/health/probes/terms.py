@@ -59,7 +59,8 @@ def _variants(outputs: Tensors) -> Iterator[tuple[str, Tensors]]:
     yield "outputs as they are", outputs
     yield "outputs x 1e-4", _changed(outputs, _times(1e-4))
     yield "outputs x 1e-8", _changed(outputs, _times(1e-8))
-    yield "outputs x 100", _changed(outputs, _enlarged)
+    yield "outputs x 100", _changed(outputs, _enlarged(100.0))
+    yield "outputs x 1e6", _changed(outputs, _enlarged(1e6))
     yield "outputs negated", _changed(outputs, _negated)
     generator = torch.Generator().manual_seed(0)
     yield "random outputs", _changed(outputs, lambda values: _random(values, generator))
@@ -88,8 +89,8 @@ def _is_share(values: Tensor) -> bool:
     return _sides(values)[0] and bool((values <= 1).all())
 
 
-def _enlarged(values: Tensor) -> Tensor:
-    return values if _is_share(values) else values * 100.0
+def _enlarged(factor: float) -> Callable[[Tensor], Tensor]:
+    return lambda values: values if _is_share(values) else values * factor
 
 
 def _negated(values: Tensor) -> Tensor:

@@ -208,20 +208,21 @@ def test_frozen_parameters_and_zero_heads_are_healthy(outside: Path) -> None:
         assert found(parameters_learn, outside, build_model=model_of(make)) == []
 
 
-class Zeroed(nn.Module):
-    """A network whose outputs nothing can move."""
+class Stuck(nn.Module):
+    """A network whose outputs nothing can move: zeros, or what its input is."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_zero: bool) -> None:
         super().__init__()
-        self.layer = nn.Linear(1, 1)
+        self.layer, self._is_zero = nn.Linear(1, 1), is_zero
 
     def forward(self, x: Tensor) -> Tensor:
-        return 0.0 * self.layer(x)
+        return 0.0 * self.layer(x) + (0.0 if self._is_zero else x)
 
 
-def test_what_cannot_learn_eight_items_is_a_warning(outside: Path) -> None:
-    (verdict,) = found(eight_items, outside, build_model=model_of(lambda width: Zeroed()))
-    assert (verdict.status, verdict.cause) == ("warn", "nothing is learned")
+@pytest.mark.parametrize(("is_zero", "cause"), [(True, "constant outputs"), (False, "nothing is learned")])
+def test_what_cannot_learn_eight_items_is_a_warning(outside: Path, is_zero: bool, cause: str) -> None:
+    (verdict,) = found(eight_items, outside, build_model=model_of(lambda width: Stuck(is_zero=is_zero)))
+    assert (verdict.status, verdict.cause) == ("warn", cause)
 
 
 def test_dropout_of_nearly_everything_is_named(outside: Path) -> None:
