@@ -13,9 +13,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: cases run side by side, eac
 from benchmarks.health import healthy, results
 from benchmarks.health.case import DOMAINS, Case, Row, examined
 
-_BUDGET = ("final.steps=200", "final.eval_every_steps=50")
-"""Of a run with a defect in it, and of an oddity."""
-
 
 def main() -> None:
     """Run what is asked for and print one table a question."""
@@ -42,9 +39,9 @@ def _cases(parts: Iterable[str], seeds: range, only: str) -> Iterator[Case]:
     if "injected" in parts:
         from benchmarks.health.injections import injections
 
-        yield from (case for case in injections(*_BUDGET) if only in case.label)
+        yield from (case for case in injections() if only in case.label)
     if "odd" in parts:
-        yield from healthy.odd(*_BUDGET)
+        yield from healthy.odd()
     if "shipped" in parts:
         yield from healthy.shipped(seeds)
 

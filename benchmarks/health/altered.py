@@ -45,8 +45,8 @@ def with_batches(domain: AnyDomain, change: Change, *, frozen: bool = True) -> A
 
     def build(original: Any, config: Any, *, seed: int) -> DataBundle:
         bundle: DataBundle = original(config, seed=seed)
-        sets = {} if not frozen else {"validation": _set(bundle.validation), "test": _set(bundle.test)}
-        return replace(bundle, train=changed(bundle.train, change), **sets)
+        found = replace(bundle, train=changed(bundle.train, change))
+        return replace(found, validation=_set(found.validation), test=_set(found.test)) if frozen else found
 
     def _set(data: EvalSet) -> EvalSet:
         return replace(data, batches=[change(dict(batch)) for batch in data.batches], digest="")
@@ -103,11 +103,11 @@ def with_output(domain: AnyDomain, change: Callable[[Tensor], Tensor]) -> AnyDom
     return with_model(domain, put_in)
 
 
-def heads(model: nn.Module) -> list[nn.Module]:
+def heads(model: Any) -> list[nn.Module]:
     """The modules whose outputs are the model's answer."""
     if hasattr(model, "members"):
         return [member.network for member in model.members]
-    return [model.decoder[-1]] if hasattr(model, "decoder") else [model]  # type: ignore[index]
+    return [model.decoder[-1]] if hasattr(model, "decoder") else [model]
 
 
 def parts(x: Tensor) -> Tensor:

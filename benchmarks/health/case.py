@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,14 @@ from distsys.training.spec import Phase, RunSpec
 from distsys.training.workers import Workers, pick_device
 
 DOMAINS = ("ground_motion", "ris_localization", "semantic_eq", "speaker_extraction")
+_FEW_ITEMS = "data.validation_items=20"
+BUDGETS: Mapping[str, tuple[str, ...]] = {
+    "ground_motion": ("final.steps=120", "final.eval_every_steps=40", "data.test_samples=8"),
+    "ris_localization": ("final.steps=200", "final.eval_every_steps=50"),
+    "semantic_eq": ("final.steps=200", "final.eval_every_steps=50"),
+    "speaker_extraction": ("final.steps=100", "final.eval_every_steps=25", _FEW_ITEMS),
+}
+"""Of runs with a defect, and of oddities: short ones, since a defect is to be seen early."""
 Apply = Callable[[ExitStack, AnyDomain], AnyDomain]
 """Puts a defect in: the domain with it, and patches that last as long as the stack."""
 
@@ -181,9 +189,9 @@ def _note(row: Row, verdicts: Sequence[Verdict], said: Mapping[str, int]) -> Non
     ]
 
 
-def _verdicts_of_notes(notes: Sequence[str], names: frozenset[str], step: int) -> Iterator[Verdict]:
+def _verdicts_of_notes(notes: Sequence[str], names: frozenset[str], step: int) -> list[Verdict]:
     """What a resume says in words, as verdicts of the causes it names."""
-    return (Verdict("warn", name, note, step) for note in notes for name in names if name in note)
+    return [Verdict("warn", name, note, step) for note in notes for name in names if name in note]
 
 
 def _stopped_after(steps: int, spec: RunSpec, domain: AnyDomain, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.health.case import DOMAINS, Case
+from benchmarks.health.case import BUDGETS, DOMAINS, Case
 from distsys.training.spec import Phase
 
 _PHASES: tuple[Phase, ...] = ("search", "final")
@@ -42,11 +42,11 @@ def shipped(seeds: range) -> Iterator[Case]:
                 yield Case(domain, seed, "demo", phase=phase)
 
 
-def odd(*budget: str) -> Iterator[Case]:
-    """Oddities, a seed each, trained for a short ``budget``."""
+def odd() -> Iterator[Case]:
+    """Oddities, a seed each, trained for a short while."""
     for domain in DOMAINS:
         for label, settings in (_ODD | _MORE[domain]).items():
-            yield Case(domain, 0, label, settings=(*settings, *_special(label, domain), *budget))
+            yield Case(domain, 0, label, settings=(*settings, *_special(label, domain), *BUDGETS[domain]))
 
 
 def _special(label: str, domain: str) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -76,7 +79,7 @@ def _from_noise(share: float) -> Change:
     return change
 
 
-def _multiplied(names: tuple[str, ...], factor: float) -> object:
+def _multiplied(names: tuple[str, ...], factor: float) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
     return lambda found: {**found, **{name: found[name] * factor for name in names}}
 
 
@@ -129,7 +132,7 @@ for factor in (1 / 80, 30.0):
         f"statistics of data {factor:.3g} times as large",
         lambda it, factor=factor: with_statistics(it, _multiplied(("global_rms", "sigma_data"), factor)),
         domains=(GROUND,),
-        settings=("model.route=envelope", "data.test_samples=8"),
+        settings=("model.route=envelope",),
         also=(NOISE_RATIO.name,),
     )
     add(
@@ -137,7 +140,7 @@ for factor in (1 / 80, 30.0):
         f"sigma_data {factor:.3g} times the spread of what is diffused",
         lambda it, factor=factor: with_statistics(it, _multiplied(("sigma_data",), factor)),
         domains=(GROUND,),
-        settings=("model.route=envelope", "data.test_samples=8"),
+        settings=("model.route=envelope",),
     )
 for factor in (10.0, 100.0):
     add(

@@ -17,12 +17,12 @@ from benchmarks.health.injections import GROUND, SPEECH, WORDS, add
 from distsys.domains.ground_motion.data.operators import highpart
 from distsys.domains.ground_motion.model import diffusing, preconditioning
 from distsys.domains.ground_motion.model.member import Member
+from distsys.domains.ground_motion.model.samplers import sampling_grid
 from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation, MetricSpec
 from distsys.health.causes import NOISY_EVALUATION
 from distsys.training.step import Stepper
 
-_DIFFUSED = ("model.route=envelope", "data.test_samples=8")
-_FEW_SAMPLES = ("data.test_samples=8",)
+_DIFFUSED = ("model.route=envelope",)
 
 
 def _unguarded(kept: float) -> Callable[[ExitStack], None]:
@@ -37,7 +37,7 @@ def _unguarded(kept: float) -> Callable[[ExitStack], None]:
 
 
 def _other_levels(factor: float) -> Callable[[ExitStack], None]:
-    grid = diffusing.sampling_grid
+    grid = sampling_grid
     return lambda stack: _patch(stack, diffusing, "sampling_grid", lambda *a, **k: factor * grid(*a, **k))
 
 

@@ -14,7 +14,7 @@ from distsys.domains.protocol import AnyDomain, Batch, Outputs
 Terms = dict[str, Tensor]
 _MAIN = {GROUND: "fit", RIS: "covariance", WORDS: "response", SPEECH: "sisdr"}
 _SIDE = {GROUND: "envelope", RIS: "subspace_align", WORDS: "params", SPEECH: "amp"}
-_LONGER = ("final.steps=600", "final.eval_every_steps=150")
+_LONGER = ("final.steps=400", "final.eval_every_steps=100")
 """Chance takes looks to be told from a start that is slow."""
 _AUXILIARY = {GROUND: "envelope", RIS: "subspace_align", WORDS: "contrastive", SPEECH: "sisdr"}
 

@@ -89,16 +89,16 @@ def _ignoring(number: int, factor: float) -> Callable[[nn.Module], None]:
     def scale(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(item * factor if place == number else item for place, item in enumerate(given))
 
-    def change(model: nn.Module) -> None:
+    def change(model: Any) -> None:
         for part in [member.network for member in model.members] if hasattr(model, "members") else [model]:
             part.register_forward_pre_hook(scale)
 
     return change
 
 
-def _closed_gates(model: nn.Module) -> None:
+def _closed_gates(model: Any) -> None:
     """Enrolments reach the mixture by nothing."""
-    for fusion in model.fusions:  # type: ignore[union-attr]
+    for fusion in model.fusions:
         fusion.register_forward_hook(lambda module, given, output: given[0])
 
 
@@ -110,13 +110,16 @@ def _same_snapshots(model: nn.Module) -> None:
     model.register_forward_pre_hook(first_of_all)
 
 
-def _encoder_blind(begin: int, end: int) -> Callable[[nn.Module], None]:
+def _encoder_blind(begin: int, end: int) -> Callable[[Any], None]:
     def blind(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         seen = given[0].clone()
         seen[:, begin:end] = 0.0
         return (seen,)
 
-    return lambda model: model.encoder.register_forward_pre_hook(blind)  # type: ignore[union-attr, return-value, operator]
+    def change(model: Any) -> None:
+        model.encoder.register_forward_pre_hook(blind)
+
+    return change
 
 
 def _open_heads(start: float) -> Callable[[nn.Module], None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from benchmarks.health.case import DOMAINS, Apply, Case
+from benchmarks.health.case import BUDGETS, DOMAINS, Apply, Case
 from distsys.domains.protocol import AnyDomain
 from distsys.health.causes import DEFECTS
 
@@ -32,12 +32,12 @@ class Injection:
     also: tuple[str, ...] = ()
     earlier: int = 0
 
-    def cases(self, budget: Sequence[str]) -> Iterator[Case]:
+    def cases(self) -> Iterator[Case]:
         """One in each domain."""
         names = frozenset((DEFECTS[self.defect].name, *self.also))
         for domain in self.domains:
             label = f"{self.defect} {self.what}"
-            yield Case(domain, 0, label, names, self.apply, (*budget, *self.settings), earlier=self.earlier)
+            yield Case(domain, 0, label, names, self.apply, (*BUDGETS[domain], *self.settings), earlier=self.earlier)
 
 
 _REGISTRY: list[Injection] = []
@@ -75,9 +75,9 @@ def add(
     _REGISTRY.append(Injection(defect, what, tuple(domains), found, settings, also, earlier))
 
 
-def injections(*budget: str) -> Iterator[Case]:
+def injections() -> Iterator[Case]:
     """Every injection in every domain in which it can occur, by defect."""
     from benchmarks.health import in_data, in_loop, in_losses, in_models  # noqa: F401 - they register theirs
 
     for item in sorted(_REGISTRY, key=lambda item: int(item.defect[1:])):
-        yield from item.cases(budget)
+        yield from item.cases()

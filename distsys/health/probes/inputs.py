@@ -127,27 +127,23 @@ def items_are_independent(patient: Patient) -> list[Verdict]:
     others = patient.batch(range(count, 2 * count), 1.0)
     if any(others[name].shape != values.shape for name, values in batch.items()):
         return []
-    turned = {name: values.roll(half, 0) for name, values in batch.items()}
-    for kept in (batch, turned):  # every item is kept once: all might look at the first alone
-        if name := _moved_by_others(patient, model, kept, others):
-            evidence = f"output '{name}' of {half} items moves when the other {count - half} of the batch are replaced"
+    for kept in (slice(0, half), slice(half, count)):  # every item is replaced once: all might look at the first alone
+        if name := _moved_by_others(patient, model, others, kept):
+            evidence = f"output '{name}' of some items moves when the {half} others of the batch are replaced"
             return [MIXED_ITEMS.verdict("warn", evidence, step=len(patient.rehearsal.steps))]
     return []
 
 
-def _moved_by_others(patient: Patient, model: nn.Module, batch: Tensors, others: Tensors) -> str:
-    """The output whose first half moves when the second half of ``batch`` is replaced; empty where none does."""
-    count = len(next(iter(batch.values())))
-    half = count // 2
-    replaced = {
-        name: torch.cat([values[:half], others[name][half:]]) if is_numeric(values) else values
-        for name, values in batch.items()
-    }
+def _moved_by_others(patient: Patient, model: nn.Module, others: Tensors, kept: slice) -> str:
+    """The output that moves at the ``kept`` items when ``others`` stand in for the rest; empty where none does."""
+    batch = patient.late
+    replaced = {name: _kept_in(others[name], values, kept) for name, values in batch.items()}
     with evaluating(model):
         before, after = patient.forward(model, batch, 0), _tried(patient, model, replaced, batch)
     if change(before, after) in (0.0, float("inf")):
         return ""
-    mixed = [name for name, values in before.items() if values.ndim > 0 and _is_mixed(values, after[name], count, half)]
+    count = len(next(iter(batch.values())))
+    mixed = [name for name, values in before.items() if values.ndim > 0 and _is_mixed(values, after[name], count, kept)]
     aligned = [name for name in mixed if len(before[name]) == count]
     partial = [name for name, values in before.items() if values.ndim > 1 and len(values) < count]
     if not aligned and (not partial or len(mixed) < len(partial)):
@@ -155,8 +151,16 @@ def _moved_by_others(patient: Patient, model: nn.Module, batch: Tensors, others:
     return (aligned or mixed)[0]
 
 
-def _is_mixed(before: Tensor, after: Tensor, count: int, half: int) -> bool:
+def _kept_in(others: Tensor, values: Tensor, kept: slice) -> Tensor:
+    if not is_numeric(values):
+        return values
+    found = others.clone()
+    found[kept] = values[kept]
+    return found
+
+
+def _is_mixed(before: Tensor, after: Tensor, count: int, kept: slice) -> bool:
     moved = changed_rows(before if before.ndim > 1 else before[:, None], after if after.ndim > 1 else after[:, None])
     if len(before) == count:
-        return bool(moved[:half].any())
+        return bool(moved[kept].any())
     return len(before) > 1 and before.ndim > 1 and bool(moved.all())

@@ -8,11 +8,13 @@ import torch
 
 from distsys.health.causes import CIRCULAR_TARGET, NOISE_RATIO
 from distsys.health.probes.patient import Patient
-from distsys.health.probes.tensors import evaluating, finite, relative_change, spread
+from distsys.health.probes.tensors import evaluating, finite, real, relative_change, spread
 from distsys.health.verdict import Verdict
 
 _BAND, _FAR = (1e-3, 10.0), (1e-5, 100.0)
 """Of noise over signal: beyond the first one hides the other, beyond the second float32 does not hold both."""
+_MANY, _ERRORS = 1000, 3.0
+"""Values that a correlation needs, and standard errors by which it differs from none."""
 
 
 def noise_level(patient: Patient) -> list[Verdict]:
@@ -21,18 +23,25 @@ def noise_level(patient: Patient) -> list[Verdict]:
 
 
 def _beside_other_noise(patient: Patient) -> list[Verdict]:
-    """Two draws of one item differ by noise alone."""
+    """Two draws of one item have its signal in common, and nothing else: their correlation tells noise from signal."""
     if patient.renoised is None:
         return []
     other = patient.renoised(range(patient.num_items), 1.0)
     found = []
     for noisy in patient.role("noisy input"):
-        given, again = patient.late[noisy.name], other[noisy.name]
-        noise = float(finite(given - again).square().mean().sqrt()) / math.sqrt(2.0)
-        whole = float(finite(given).square().mean().sqrt())
-        signal = math.sqrt(max(whole**2 - noise**2, 1e-30))
-        if noise > 0.0:  # no noise at all may be wanted
-            found += _judged(noise / signal, noisy.name, f"its signal ({signal:.3g} {noisy.unit})")
+        pair = real(patient.late[noisy.name]).flatten(), real(other[noisy.name]).flatten()
+        count = len(pair[0])
+        size = float(pair[0].norm() * pair[1].norm())
+        if count < _MANY or not 0.0 < size < math.inf:
+            continue
+        common = float(pair[0] @ pair[1]) / size
+        least = max(common, _ERRORS / math.sqrt(count))  # below it chance alone may correlate
+        ratio = math.sqrt(max(1.0 / least - 1.0, 0.0))
+        if common < _ERRORS / math.sqrt(count) or ratio > _BAND[1]:
+            evidence = f"two draws of the same items of '{noisy.name}' have a correlation of {common:.2g}: "
+            found.append(
+                NOISE_RATIO.verdict("warn", f"{evidence}noise is {ratio:.2g} times the signal or more", step=0)
+            )
     return found
 
 

@@ -19,8 +19,8 @@ _ERRORS = 6.0
 """Standard errors by which chance may move a statistic of a few items."""
 _UNIT = 0.3
 """How far from mean 0 and standard deviation 1 what was standardised may lie."""
-_COLUMNS = 64
-"""More of them are samples of a signal, not quantities."""
+_COLUMNS, _COLUMNS_OF_MANY = 64, 8
+"""More of them are samples of a signal, not quantities; the second where an item has several rows of them."""
 _RANGE = 100.0
 """Between standard deviations of columns that share one scale."""
 
@@ -80,9 +80,10 @@ def column_ranges(patient: Patient) -> list[Verdict]:
     found = []
     for item in patient.role("input", "noisy input", "conditioning", "target"):
         values = patient.late[item.name]
-        if not is_numeric(values) or values.is_complex() or values.ndim != 2 or not 1 < values.shape[1] <= _COLUMNS:
+        most = {2: _COLUMNS, 3: _COLUMNS_OF_MANY}.get(values.ndim, 0)
+        if not is_numeric(values) or values.is_complex() or not 1 < values.shape[-1] <= most:
             continue
-        spreads = real(values).nan_to_num(0.0).std(dim=0, correction=0)
+        spreads = real(values).nan_to_num(0.0).flatten(0, -2).std(dim=0, correction=0)
         varying = spreads[spreads > 1e-9 * spreads.max()]
         if len(varying) < 2 or float(varying.max() / varying.min()) < _RANGE:
             continue

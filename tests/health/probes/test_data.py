@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from distsys.domains.protocol import FieldSpec
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.noise import noise_level, target_against_noise
 from distsys.health.probes.statistics import column_ranges, stored_statistics
-from tests.health.probes.support import Change, Changed, data, found, model_of, noise_of, terms
+from tests.health.probes.support import Change, Changed, data, found, model_of, noise_of, patient, terms
 
 X, Y = FieldSpec("x", "input", "1", -1.0, 1.0), FieldSpec("y", "target", "V", -1.0, 1.0)
 BANDED = (FieldSpec("x", "input", "1", -1.0, 1.0, spread=(0.2, 1.0)), Y)
@@ -157,6 +158,20 @@ def test_a_target_that_the_loader_made_of_noise_is_seen_where_items_are_offered_
 
     verdicts = found(target_against_noise, outside, build_data=data(source(0)), fields=NOISY, renoised=renoised)
     assert [item.status for item in verdicts] == (["stop"] if share else [])
+
+
+@pytest.mark.parametrize(("size", "is_found"), [(1e3, True), (30.0, True), (3.0, False), (0.0, False)])
+def test_noise_is_measured_between_two_draws_of_an_item(outside: Path, size: float, is_found: bool) -> None:
+    signal = noise_of(range(32), 200)
+    who = replace(
+        patient(outside, fields=(FieldSpec("x", "noisy input", "1"), Y)),
+        batch=lambda indices, progress: {"x": signal + size * noise_of(indices, 200, seed=1)},
+        renoised=lambda indices, progress: {"x": signal + size * noise_of(indices, 200, seed=2)},
+    )
+    verdicts = noise_level(who)
+    assert [(item.status, item.cause) for item in verdicts] == (
+        [("warn", "noise far from the signal's level")] if is_found else []
+    )
 
 
 def test_probes_of_data_find_nothing_on_the_sine(outside: Path) -> None:

@@ -56,6 +56,16 @@ def test_an_evaluation_that_raises_stops(outside: Path, error: Exception) -> Non
     assert verdict.evidence == f"evaluation raised {type(error).__name__}: {error}"
 
 
+def test_an_assertion_on_the_mode_stops_before_the_first_validation(outside: Path) -> None:
+    def forward(model: nn.Module, batch: Batch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        assert model.training, "training alone"
+        return {"out": model(batch["x"])}
+
+    (verdict,) = found(evaluation_works, outside, forward=forward)
+    assert (verdict.status, verdict.cause) == ("stop", "evaluation fails")
+    assert verdict.evidence == "evaluation raised AssertionError: training alone"
+
+
 @pytest.mark.parametrize("items", [3, 12])
 def test_few_items_are_a_warning(outside: Path, items: int) -> None:
     made = data(lambda batch, indices: batch, items=items)
@@ -86,6 +96,16 @@ def test_a_loss_that_is_another_one_in_training(outside: Path, factor: float, he
     assert [(item.status, item.cause) for item in verdicts] == (
         [] if healthy else [("warn", "training and validation weigh differently")]
     )
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.01])
+def test_a_term_that_weighs_less_without_gradients(outside: Path, factor: float) -> None:
+    def mse(out: Tensor, batch: Batch) -> Tensor:
+        error = (out - batch["y"]).square().mean()
+        return error if torch.is_grad_enabled() else factor * error
+
+    (verdict,) = found(losses_agree, outside, loss_terms=terms(mse=mse))
+    assert (verdict.status, verdict.cause) == ("warn", "training and validation weigh differently")
 
 
 def test_dropout_batch_statistics_and_drawn_codes_are_healthy(outside: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from distsys.domains.protocol import FieldSpec
 from distsys.health.probes import examine as examining
+from distsys.health.probes.bounds import outputs_on_bound
 from distsys.health.probes.examine import examine
 from distsys.health.probes.inputs import inputs_matter, items_are_independent
 from distsys.health.probes.order import parameters_learn, step_order
@@ -116,6 +117,28 @@ def test_items_that_look_at_each_other_are_a_warning(outside: Path, mix: Callabl
     forward = {"forward": lambda model, batch, *, generator: {"out": mix(model(batch["x"]))}}
     (verdict,) = found(items_are_independent, outside, **forward)
     assert (verdict.status, verdict.cause) == ("warn", "items of a batch influence each other")
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_one_item_that_all_others_look_at_is_a_warning(outside: Path, place: int) -> None:
+    forward = {"forward": lambda model, batch, *, generator: {"out": model(batch["x"]) + model(batch["x"])[place]}}
+    (verdict,) = found(items_are_independent, outside, **forward)
+    assert (verdict.status, verdict.cause) == ("warn", "items of a batch influence each other")
+
+
+@pytest.mark.parametrize(("limit", "is_bound"), [(1e-3, True), (0.02, True), (10.0, False)])
+def test_outputs_on_a_bound_are_a_warning(outside: Path, limit: float, is_bound: bool) -> None:
+    forward = {"forward": lambda model, batch, *, generator: {"out": model(batch["x"]).clamp(-limit, limit)}}
+    verdicts = found(outputs_on_bound, outside, **forward)
+    assert [(item.status, item.cause) for item in verdicts] == (
+        [("warn", "outputs on their bound")] if is_bound else []
+    )
+    assert all(f"lie exactly on -{limit:g} or {limit:g}" in item.evidence for item in verdicts)
+
+
+def test_a_rectifier_is_on_no_bound(outside: Path) -> None:
+    forward = {"forward": lambda model, batch, *, generator: {"out": torch.relu(model(batch["x"]) - 0.1)}}
+    assert found(outputs_on_bound, outside, **forward) == []
 
 
 def test_batch_statistics_that_rest_in_evaluation_are_healthy(outside: Path) -> None:
