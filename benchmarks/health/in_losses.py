@@ -10,6 +10,8 @@ from torch import Tensor
 from benchmarks.health.altered import altered, parts, with_terms
 from benchmarks.health.injections import GROUND, RIS, SPEECH, WORDS, add
 from distsys.domains.protocol import AnyDomain, Batch, Outputs
+from distsys.domains.speaker_extraction.data.queries import present_in
+from distsys.signals.levels import energy_db
 
 Terms = dict[str, Tensor]
 _MAIN = {GROUND: "fit", RIS: "covariance", WORDS: "response", SPEECH: "sisdr"}
@@ -39,6 +41,11 @@ def _rewarding_size(share: float) -> Callable[[Tensor, Outputs, Batch], Tensor]:
 
 def _rewarding_silence(term: Tensor, outputs: Outputs, batch: Batch) -> Tensor:
     return term + 4.34 * (_size(outputs) + 1e-12).log()
+
+
+def _energy_of_absent(term: Tensor, outputs: Outputs, batch: Batch) -> Tensor:
+    """Silence is rewarded without end."""
+    return torch.where(present_in(batch), 0.0, energy_db(outputs["estimate"])).mean()
 
 
 def _clamped(factor: float) -> Callable[[Tensor, Outputs, Batch], Tensor]:
@@ -112,11 +119,11 @@ def _dealt(batch: Batch, domain_name: str) -> Batch:
 for domain, main in _MAIN.items():
     side = _SIDE[domain]
     one = (domain,)
-    if domain != GROUND:  # its likelihood may fall to -20
+    if domain not in (GROUND, SPEECH):  # a likelihood may fall to -20, an SI-SDR to -60 dB
         add("D11", f"the logarithm of {main}", _replacing(main, _logarithm), domains=one)
     add("D11", f"the logarithm of {side}", _replacing(side, _logarithm), domains=one)
     add("D11", f"{side} falls with silence", _replacing(side, _rewarding_silence), domains=one)
-    for share in (1.0, 0.05):
+    for share in (1.0, 0.05) if domain != SPEECH else ():  # where a square of the logarithm outgrows it
         add("D11", f"{side} falls with size, by {share:g}", _replacing(side, _rewarding_size(share)), domains=one)
     for factor in (1.5, 1.02):
         add("D12", f"{side} flat below {factor:g} of its first value", _replacing(side, _clamped(factor)), domains=one)
@@ -127,6 +134,7 @@ for domain, main in _MAIN.items():
     for factor in (0.0, 0.5, 1.05):
         add("D15", f"{main} times {factor:g} in validation", _in_training_alone(main, factor), domains=one)
     add("D25", f"{_AUXILIARY[domain]} of other items", _of_other_items(domain), domains=one, settings=_LONGER)
+add("D11", "ta_energy is an energy in dB", _replacing("ta_energy", _energy_of_absent), domains=(SPEECH,))
 for weight in (0.0, 1e-6):
     weights = (f"search.weights.lambda_amp={weight:g}", f"final.weights.lambda_amp={weight:g}")
     silent = ("search.weights.lambda_phase=0", "final.weights.lambda_phase=0")

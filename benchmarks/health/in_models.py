@@ -83,11 +83,11 @@ def _shut(output: Any) -> Any:
     return whole(torch.relu(values - 1e3) + values.detach() * 0.5, output)
 
 
-def _ignoring(number: int, factor: float) -> Callable[[nn.Module], None]:
-    """The n-th input of the network times ``factor``."""
+def _ignoring(number: int) -> Callable[[nn.Module], None]:
+    """The n-th input of the network is zeros."""
 
     def scale(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(item * factor if place == number else item for place, item in enumerate(given))
+        return tuple(0.0 * item if place == number else item for place, item in enumerate(given))
 
     def change(model: Any) -> None:
         for part in [member.network for member in model.members] if hasattr(model, "members") else [model]:
@@ -153,19 +153,8 @@ add("D6", "first layer detached", lambda it: with_model(it, _first_detached))
 for share in (0.3, 0.9):
     add("D6", f"gradients of {share:.0%} are 0", lambda it, s=share: with_model(it, _gradients_zeroed(s)))
 add("D6", "the answer behind a shut rectifier", lambda it: with_model(it, _dead_units), also=(DEAD_TERM.name,))
-for factor in (0.0, 1e-9):
-    add(
-        "D10",
-        f"what is given times {factor:g}",
-        lambda it, f=factor: with_model(it, _ignoring(0, f)),
-        domains=(GROUND,),
-    )
-    add(
-        "D10",
-        f"enrolments times {factor:g}, in the network",
-        lambda it, f=factor: with_model(it, _ignoring(1, f)),
-        domains=(SPEECH,),
-    )
+add("D10", "what is given is zeros", lambda it: with_model(it, _ignoring(0)), domains=(GROUND,))
+add("D10", "enrolments are zeros, in the network", lambda it: with_model(it, _ignoring(1)), domains=(SPEECH,))
 add("D10", "gates to the enrolment closed", lambda it: with_model(it, _closed_gates), domains=(SPEECH,))
 add(
     "D10",
