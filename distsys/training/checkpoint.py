@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def save(
         CheckpointError: the disk refuses; nothing half-written is left under the final name.
     """
     target = directory_of(folder, meta["step"])
-    partial = target.with_name(f".{target.name}.partial")
+    partial, aside = (target.with_name(f".{target.name}.{word}") for word in ("partial", "aside"))
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -73,11 +74,15 @@ def save(
         _write(partial / "training.pt", dict(training))
         _write_json(partial / "meta.json", {"format": FORMAT, **meta})
         _write_json(partial / _MANIFEST, {path.name: _sha256(path) for path in sorted(partial.iterdir())})
-        shutil.rmtree(target, ignore_errors=True)
+        if target.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(target, aside)
         os.replace(partial, target)
         sync_folder(target.parent)
+        shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        _put_back(folder)
         raise CheckpointError(
             f"{target}: cannot be written ({error.strerror})",
             fix="free space or choose another --out, then repeat the command",
@@ -105,6 +110,7 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     Raises:
         CheckpointError: there are checkpoints and none is intact; a run never restarts silently.
     """
+    _put_back(folder)
     complaints: list[str] = []
     found = sorted((folder / "checkpoints").glob("step-*"), reverse=True)
     for path in found:
@@ -119,6 +125,14 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             fix=f"delete {folder} to start this run again",
         )
     return None, complaints
+
+
+def _put_back(folder: Path) -> None:
+    """What was moved aside for a newer one that a crash kept from taking its place."""
+    for aside in (folder / "checkpoints").glob(".step-*.aside"):
+        target = aside.with_name(aside.name.removeprefix(".").removesuffix(".aside"))
+        with suppress(OSError):  # another worker was faster
+            shutil.rmtree(aside) if target.is_dir() else os.replace(aside, target)
 
 
 def keep_only(folder: Path, steps: Iterable[int]) -> None:

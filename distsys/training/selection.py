@@ -25,6 +25,10 @@ def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
     return floor if math.isfinite(floor) else 0.0
 
 
+_FORMER = 3
+"""Former best checkpoints that are kept: the first of all, which the earliest onset spares, and the latest."""
+
+
 def _met(verdicts: Sequence[Verdict], step: int) -> list[Verdict]:
     """Those whose onset lies at or before ``step``."""
     return [item for item in verdicts if item.onset_step <= step]
@@ -75,6 +79,7 @@ class Selection:
 
     Args:
         best: the best healthy validation, or None while there is none.
+        former: those that were best before it, oldest first: one of them is best again where it is taken back.
         by_loss: what the loss alone would have chosen.
         last: the latest validation.
         nearest: the one that came nearest to its bands, the later of equals.
@@ -83,6 +88,7 @@ class Selection:
 
     spec: MetricSpec
     best: Choice | None = None
+    former: list[Choice] = field(default_factory=list)
     by_loss: Choice | None = None
     last_healthy_step: int | None = None
     last: Choice | None = None
@@ -101,20 +107,31 @@ class Selection:
         if not validation.healthy:
             return
         self.last_healthy_step = validation.step
-        if self.best is None or self._clearly_better(candidate, self.best):
+        if self.best is None:
+            self.best = candidate
+        elif self._clearly_better(candidate, self.best):
+            self.former = [*self.former, self.best]
+            self.former = self.former[:1] + self.former[1:][1 - _FORMER :]
             self.best = candidate
 
     def retract(self, verdicts: Sequence[Verdict]) -> None:
-        """What was chosen at or after the onset of what is found only now was sick already."""
+        """What was chosen at or after the onset of what is found only now was sick already: what was best before is."""
         stops = [item for item in verdicts if item.status == "stop"]
         if self.best is not None and _met(stops, self.best.step):
-            self.best = None
+            spared = [item for item in self.former if not _met(stops, item.step)]
+            self.former, self.best = spared[:-1], spared[-1] if spared else None
         if self.last_healthy_step is not None and _met(stops, self.last_healthy_step):
-            self.last_healthy_step = None
+            self.last_healthy_step = self.best.step if self.best else None
         for name in ("by_loss", "nearest"):
             choice: Choice | None = getattr(self, name)
             if choice is not None and (late := _met(stops, choice.step)) and not choice.is_sick:
                 setattr(self, name, replace(choice, verdicts=[*late, *choice.verdicts]))
+
+    @property
+    def named_steps(self) -> set[int]:
+        """Steps whose checkpoints may still be asked for."""
+        steps = {item.step for item in (self.best, self.nearest, *self.former) if item is not None}
+        return steps if self.last_healthy_step is None else steps | {self.last_healthy_step}
 
     def _has_lower_loss(self, candidate: Choice) -> bool:
         """A loss that is not finite stands only until there is another."""
@@ -130,6 +147,7 @@ class Selection:
         """Plain values for a checkpoint."""
         return {
             "best": self.best and asdict(self.best),
+            "former": [asdict(item) for item in self.former],
             "by_loss": self.by_loss and asdict(self.by_loss),
             "last": self.last and asdict(self.last),
             "nearest": self.nearest and asdict(self.nearest),
@@ -141,5 +159,6 @@ class Selection:
         """Take over what :meth:`state` gave."""
         for name in ("best", "by_loss", "last", "nearest"):
             setattr(self, name, Choice.read(state[name]) if state[name] else None)
+        self.former = [Choice.read(item) for item in state.get("former", [])]
         self.last_healthy_step = state["last_healthy_step"]
         self.history = [(step, number_or_nan(value)) for step, value in state["history"]]

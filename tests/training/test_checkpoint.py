@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,29 @@ def test_a_crash_at_a_write_boundary_leaves_the_one_before(
     assert found.step in ({2} if boundary == "sync_folder" else {1})
 
 
+@pytest.mark.parametrize("last", [1, 2])
+def test_one_that_is_written_anew_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    path = save(tmp_path, 1)
+    replace, calls = os.replace, []
+
+    def crash(*places: Path) -> None:
+        calls.append(places)
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        replace(*places)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("distsys.training.checkpoint.os.replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path, 1)
+    assert path.is_dir() == (last == 1)
+    found, complaints = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.step, complaints) == (1, [])
+    save(tmp_path, 1)
+    assert [item.name for item in (tmp_path / "checkpoints").iterdir()] == [path.name]
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, 1)
 
@@ -129,7 +153,7 @@ def test_a_run_keeps_last_previous_best_and_last_healthy(outside: Path, tmp_path
     assert {"step-00000090", "step-00000120"} <= names
     assert outcome.checkpoint is not None
     assert outcome.checkpoint.name in names
-    assert len(names) <= 4
+    assert len(names) <= 5
 
 
 def test_a_run_resumed_from_a_damaged_checkpoint_says_so_and_ends_the_same(outside: Path, tmp_path: Path) -> None:

@@ -104,8 +104,9 @@ def test_what_is_found_later_takes_back_what_was_chosen_after_its_onset() -> Non
     assert selection.best is not None
     selection.update(seen(20, [0.1, 0.1], loss=0.5))
     selection.retract([late])
-    assert selection.best is None
-    assert selection.last_healthy_step is None
+    assert selection.best is not None
+    assert selection.best.step == 10
+    assert selection.last_healthy_step == 10
     for choice in (selection.by_loss, selection.nearest):
         assert choice is not None
         assert (choice.step, choice.is_sick, choice.verdicts[0].cause) == (20, True, "constant outputs")
@@ -116,3 +117,27 @@ def test_a_warning_takes_nothing_back() -> None:
     selection.update(seen(10, [0.3, 0.3]))
     selection.retract([Verdict("warn", "a term stays at chance", "", 5)])
     assert selection.best is not None
+
+
+def test_what_was_best_before_an_onset_is_best_again_and_kept_for_that() -> None:
+    selection = Selection(LOW)
+    for step in (10, 20, 30, 40, 50, 60):
+        selection.update(seen(step, [100.0 - step, 101.0 - step]))
+    assert [item.step for item in selection.former] == [10, 40, 50]
+    assert selection.named_steps == {10, 40, 50, 60}
+    again = Selection(LOW)
+    again.load(selection.state())
+    assert again == selection
+    for onset, left in ((45, 40), (35, 10), (10, None)):
+        selection.retract([Verdict("stop", "constant outputs", "spread 0", onset)])
+        assert (selection.best and selection.best.step) == left
+        assert selection.last_healthy_step == left
+
+
+def test_the_last_healthy_step_stays_where_it_came_before_the_onset() -> None:
+    selection = Selection(LOW)
+    for step, value in ((10, 1.0), (20, 1.5)):
+        selection.update(seen(step, [value, value + 0.1]))
+    selection.retract([Verdict("stop", "constant outputs", "spread 0", 25)])
+    assert selection.best is not None
+    assert (selection.best.step, selection.last_healthy_step) == (10, 20)
