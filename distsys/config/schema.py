@@ -155,6 +155,13 @@ class SearchConfig(PhaseConfig):
     """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
 
 
+class FinalConfig(PhaseConfig):
+    """The final phase: one configuration trained to its end."""
+
+    rollbacks: NonNegativeInt = 1
+    """Times that a training which turns sick goes back to its last healthy checkpoint, with fresh moments."""
+
+
 class HandoffConfig(Section):
     """The re-ranking of the search's best under the final phase's weights."""
 
@@ -200,7 +207,7 @@ class CoreConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     search: SearchConfig
     handoff: HandoffConfig = HandoffConfig()
-    final: PhaseConfig
+    final: FinalConfig
     constraints: dict[str, Band] = {}
     """Healthy bands that replace the domain's own, by metric name."""
     health: HealthConfig = HealthConfig()

@@ -231,3 +231,4 @@ class Monitor:
         self._others = list(Verdict.read_all(state["others"]))
         self._onsets, self._unweighted = dict(state["onsets"]), frozenset(state["unweighted"])
         self._taken, self.trouble = state["taken"], Trouble(**state["trouble"])
+        self._off, self._last = None, None

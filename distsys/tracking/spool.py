@@ -17,6 +17,9 @@ RUN_FILE, METRICS_FILE, STATUS_FILE, ARTIFACTS = "run.json", "metrics.jsonl", "s
 KINDS = ("experiment", "trial", "handoff", "final", "train")
 STATUSES = ("running", "finished", "failed", "pruned", "stopped", "interrupted")
 
+ATTEMPT = "rollbacks"
+"""Metric of runs that can go back: how often they did. Lines of a later attempt take the place of what they repeat."""
+
 Param = str | int | float | bool | None
 
 
@@ -81,7 +84,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         lines = read_metrics(folder)
-        self._last_step = lines[-1].step if lines else None
+        self._last = _mark(lines[-1].metrics, lines[-1].step) if lines else None
 
     @classmethod
     def open(cls, folder: Path, record: RunRecord) -> Self:
@@ -100,19 +103,22 @@ class Spool:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Append one line. A step already stored is dropped: a resumed run recomputes the same values.
 
+        A run that went back may store it again, under a higher ``ATTEMPT``.
+
         Raises:
             RunFailed: the file cannot be written; what was stored before stays intact.
         """
-        if self._last_step is not None and step <= self._last_step:
-            return
         values = {name: float(value) for name, value in metrics.items()}
+        mark = _mark(values, step)
+        if self._last is not None and mark <= self._last:
+            return
         line = json.dumps({"step": step, "time_ms": _now_ms(), "metrics": values}) + "\n"
         path = self.folder / METRICS_FILE
         try:
             append(path, line.encode())
         except OSError as error:
             raise _unwritable(path, error) from error
-        self._last_step = step
+        self._last = mark
 
     def artifact(self, name: str) -> Path:
         """The path under ``artifacts/`` to write ``name`` to."""
@@ -137,8 +143,21 @@ class Spool:
 
 
 def read_metrics(folder: Path) -> list[MetricsLine]:
-    """The complete lines, oldest first; one still being written is left out. ``RunFailed`` where one is damaged."""
-    return [line for line, _ in read_metrics_from(folder, 0)]
+    """The complete lines in the order of steps, without those that a run went back behind.
+
+    One still being written is left out. ``RunFailed`` where one is damaged.
+    """
+    lines: list[MetricsLine] = []
+    for line, _ in read_metrics_from(folder, 0):
+        while lines and lines[-1].step >= line.step:
+            lines.pop()
+        lines.append(line)
+    return lines
+
+
+def _mark(metrics: Mapping[str, float], step: int) -> tuple[float, int]:
+    """What grows from line to line of a run."""
+    return metrics.get(ATTEMPT, 0.0), step
 
 
 def read_metrics_from(folder: Path, offset: int) -> list[tuple[MetricsLine, int]]:

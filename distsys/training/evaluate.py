@@ -36,6 +36,7 @@ class Validation:
         verdicts: what is wrong with it; empty when healthy.
         distance: how far it is from its bands in all, 0 within them.
         extra: learning rate, gradient norm, speed and the like.
+        is_lost: whether going on from here is pointless: a check in flight says stop, or a value is not finite.
     """
 
     step: int
@@ -48,6 +49,7 @@ class Validation:
     verdicts: Sequence[Verdict]
     distance: float = 0.0
     extra: Mapping[str, float] = field(default_factory=dict)
+    is_lost: bool = False
 
     @property
     def healthy(self) -> bool:

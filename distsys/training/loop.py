@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from distsys.domains.protocol import Batch, to_device
+from distsys.errors import CheckpointError, StoppedByHealth
 from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
+from distsys.health.verdict import Verdict
+from distsys.tracking.spool import ATTEMPT
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
+from distsys.training.course import Course
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
@@ -32,7 +36,7 @@ def fit(context: FitContext) -> Outcome:
 
     Raises:
         Interrupted: a signal came; the state is saved.
-        StoppedByHealth: going on is pointless.
+        StoppedByHealth: going on is pointless, and there is nothing to choose from.
     """
     run = Run(context)
     with signals_noted():
@@ -63,20 +67,23 @@ class Run:
         self.selection = Selection(self._domain.selection)
         self.step = 0
         self.notes: list[str] = []
+        self._course = Course()
         self._is_hopeless = False
         self._saved_at = time.monotonic()
-        self._previous_step: int | None = None
+        self._previous_step = 0
         self._resume()
 
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
         started, began = time.perf_counter(), self.step
         while not self.is_over:
-            batch = self._train_one()
-            if self._is_due():
+            batch = self._train_one_or_go_back()
+            if batch is None:
+                started, began = time.perf_counter(), self.step
+            elif self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
                 validation = self._validate(batch, speed)
-                self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not validation.is_finite)
+                self._is_hopeless = self._spec.is_short and validation.is_lost
                 yield validation
                 started, began = time.perf_counter(), self.step
             elif pending_signal() is not None:
@@ -85,8 +92,11 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether the budget is spent, or a short run has met a NaN or is sick: it will not get well again."""
-        return self._is_hopeless or self.step >= self._spec.steps
+        """Whether the budget is spent, or the run will not get well again.
+
+        A short one that is sick or has met a NaN will not, nor will one whom going back did not help.
+        """
+        return self._is_hopeless or bool(self._course.ended_by) or self.step >= self._spec.steps
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
@@ -95,7 +105,12 @@ class Run:
     def finish(self) -> Outcome:
         """What was chosen; the first worker writes it to the run's folder."""
         outcome = Outcome(
-            self._context.folder, self._spec.content(), self.selection, tuple(self.notes), self._is_hopeless
+            self._context.folder,
+            self._spec.content(),
+            self.selection,
+            notes=(*self._course.notes, *self.notes),
+            ended_early=self._is_hopeless,
+            ended_by=self._course.ended_by,
         )
         if self._workers.is_first:
             outcome.write()
@@ -114,6 +129,41 @@ class Run:
         self.step += 1
         return batch
 
+    def _train_one_or_go_back(self) -> Batch | None:
+        """The batch of one more step; None where that step was one too many and the run went back, or ended."""
+        try:
+            return self._train_one()
+        except StoppedByHealth as error:
+            if self._spec.is_short or self.selection.last is None:
+                raise
+            named = error.verdicts or (NOT_FINITE.verdict("stop", "", step=self.step + 1),)
+            verdicts = self._workers.from_first([replace(item, evidence=error.found) for item in named])
+            self.selection.retract(verdicts)
+            if not self._goes_back(verdicts):
+                self._end(verdicts)
+            return None
+
+    def _goes_back(self, verdicts: Sequence[Verdict]) -> bool:
+        """Whether the run could go back to its last healthy checkpoint, with fresh moments; that is saved at once."""
+        to, at = self.selection.last_healthy_step, self.step
+        if to is None or self._course.rollbacks >= self._spec.rollbacks:
+            return False
+        try:
+            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to))
+        except CheckpointError as error:
+            self.notes.append(f"cannot go back: {error.found}")
+            return False
+        self._restore(found)
+        self._stepper.forget_moments()
+        self._course.goes_back(verdicts, at=at, to=to)
+        self._workers.gather(None)  # all have read it before the first writes it anew
+        self._save()
+        return True
+
+    def _end(self, verdicts: Sequence[Verdict]) -> None:
+        best = self.selection.best
+        self._course.ends(verdicts, at=self.step, best=best.step if best else None)
+
     def _step_seed(self) -> int:
         """A seed of its own for every step and worker (a 64-bit mix of odd constants, Steele et al. 2014)."""
         mixed = self._spec.config.seed * 0x9E3779B97F4A7C15 + self.step * 0xBF58476D1CE4E5B9 + self._workers.rank
@@ -125,7 +175,12 @@ class Run:
         self.selection.retract(validation.verdicts)
         if self._context.tracker is not None:
             self._context.tracker.log(validation.flat(), step=self.step)
-        if self._should_save(validation):
+        if validation.is_lost and not self._spec.is_short:
+            if self._goes_back(validation.verdicts):
+                return validation
+            if self._course.rollbacks:
+                self._end(validation.verdicts)
+        if self._should_save():
             self._save()
         return validation
 
@@ -144,29 +199,35 @@ class Run:
         )
         self._monitor.weigh(shares)
         extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
+        if self._spec.rollbacks:
+            extra[ATTEMPT] = float(self._course.rollbacks)
         verdicts = [*self._monitor.verdicts, *found.verdicts]
-        return replace(found, gradient_shares=shares, extra=extra, verdicts=verdicts)
+        is_lost = self._monitor.is_sick or not found.is_finite
+        return replace(found, gradient_shares=shares, extra=extra, verdicts=verdicts, is_lost=is_lost)
 
-    def _should_save(self, validation: Validation) -> bool:
+    def _should_save(self) -> bool:
         if not self._spec.is_short:
             return True
         return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
 
     def _save(self) -> None:
+        """Every worker comes here, the first one writes; a signal, which others may not have, reaches none of several.
+
+        Ray runs their loops beside the main thread.
+        """
         self._saved_at = time.monotonic()
+        health = self._workers.gather(self._monitor.state())
         if not self._workers.is_first:
             return
         checkpoint.save(
             self._context.folder,
             meta=self._meta(),
             model=self._stepper.evaluated.state_dict(),
-            training={**self._stepper.state(), "health": self._monitor.state()},
+            training={**self._stepper.state(), "health": health},
             statistics=self.data.statistics,
         )
-        best = self.selection.best.step if self.selection.best else None
-        nearest = self.selection.nearest.step if self.selection.nearest else None
-        kept = {self.step, self._previous_step, best, nearest, self.selection.last_healthy_step}
-        checkpoint.keep_only(self._context.folder, [step for step in kept if step is not None])
+        kept = {self.step, self._previous_step} | self.selection.named_steps
+        checkpoint.keep_only(self._context.folder, kept)
         self._previous_step = self.step
 
     def _meta(self) -> dict[str, Any]:
@@ -178,6 +239,7 @@ class Run:
             "health": "ok" if healthy else "not shown healthy at this step",
             "verdicts": [verdict.content() for verdict in last.verdicts] if last and last.step == self.step else [],
             "selection": self.selection.state(),
+            "course": self._course.state(),
             "sets": set_digests(self.data),
             "code": code_stamp(self._domain),
         }
@@ -188,11 +250,8 @@ class Run:
         if found is None:
             return
         assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
-        state = found.training_state()
-        self._stepper.load(state)
-        self._monitor.load(state["health"])
-        self.selection.load(found.meta["selection"])
-        self.step = self._previous_step = found.step
+        self._restore(found)
+        self._course.load(found.meta["course"])
         if changed := changed_sets(found.meta, self.data):
             self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         if found.meta.get("code", code_stamp(self._domain)) != code_stamp(self._domain):
@@ -204,3 +263,11 @@ class Run:
         is_finite = last is None or all(item.cause != NOT_FINITE.name for item in last.verdicts)
         self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not is_finite)
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
+
+    def _restore(self, found: checkpoint.Checkpoint) -> None:
+        """Weights, moments, check states and choices as they were; workers that are new take the first one's checks."""
+        state, rank = found.training_state(), self._workers.rank
+        self._stepper.load(state)
+        self._monitor.load(state["health"][rank if rank < len(state["health"]) else 0])
+        self.selection.load(found.meta["selection"])
+        self.step = self._previous_step = found.step

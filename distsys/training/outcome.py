@@ -27,7 +27,8 @@ class Outcome:
         spec: plain content of its RunSpec.
         selection: the chosen validation, the loss's choice, the history.
         notes: what a person should know about a resume.
-        ended_early: whether going on was pointless before the budget was spent.
+        ended_early: whether a trial or candidate met its end before the budget was spent.
+        ended_by: what ended a final training before that; what it had chosen before may stand all the same.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Outcome:
     selection: Selection
     notes: tuple[str, ...] = ()
     ended_early: bool = False
+    ended_by: tuple[Verdict, ...] = ()
 
     @property
     def checkpoint(self) -> Path | None:
@@ -67,7 +69,8 @@ class Outcome:
         last = self.selection.last
         if self.ended_early and last is not None:
             return tuple(last.verdicts)
-        return tuple(self.choice.verdicts) if self.choice else ()
+        own = tuple(self.choice.verdicts) if self.choice else ()
+        return own if self.selection.best else tuple(dict.fromkeys((*self.ended_by, *own)))
 
     def write(self) -> None:
         """Put it into the folder, whole or not at all."""
@@ -76,6 +79,7 @@ class Outcome:
             "selection": self.selection.state(),
             "notes": self.notes,
             "ended_early": self.ended_early,
+            "ended_by": [verdict.content() for verdict in self.ended_by],
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / _NAME, content)
@@ -89,4 +93,11 @@ class Outcome:
         content = json.loads(path.read_text(encoding="utf-8"))
         selection = Selection(metric)
         selection.load(content["selection"])
-        return cls(folder, content["spec"], selection, tuple(content["notes"]), content.get("ended_early", False))
+        return cls(
+            folder,
+            content["spec"],
+            selection,
+            notes=tuple(content["notes"]),
+            ended_early=content.get("ended_early", False),
+            ended_by=Verdict.read_all(content.get("ended_by", ())),
+        )

@@ -57,6 +57,11 @@ class RunSpec:
         """Whether this is a trial or a candidate, not the final training."""
         return self.phase == "search" or self.share < 1.0
 
+    @property
+    def rollbacks(self) -> int:
+        """Times that the run may go back to its last healthy checkpoint; a short one ends instead."""
+        return 0 if self.is_short else self.config.final.rollbacks
+
     def bands(self) -> dict[str, Band]:
         """Healthy bands in place of the domain's own; those of the search are for every run that is cut short."""
         return {**self.config.constraints, **(self.config.search.constraints if self.is_short else {})}

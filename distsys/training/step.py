@@ -134,7 +134,7 @@ class Stepper:
         """
         done = round(progress * self._steps)
         if done == self._reset_step:
-            self._optimizer.state.clear()
+            self.forget_moments()
         look = self.monitor.begin(done + 1)
         with look or nullcontext():
             outputs, terms = self._forward(batch, seed=seed)
@@ -165,6 +165,10 @@ class Stepper:
         self._stepped += 1
         if self._average:
             self._average.update_parameters(self.model)
+
+    def forget_moments(self) -> None:
+        """The optimiser begins anew; weights, their average and the schedule stay."""
+        self._optimizer.state.clear()
 
     def gradient_shares(self, batch: Batch, *, progress: float, seed: int) -> dict[str, float]:
         """Each term's share of the gradient norm on ``batch``; changes nothing."""
@@ -198,6 +202,7 @@ class Stepper:
         if self._average:
             self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._optimizer.zero_grad(set_to_none=True)
         self._stepped = state["stepped"]
         self.skipped = state["skipped"]
 

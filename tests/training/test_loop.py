@@ -138,14 +138,29 @@ def test_non_finite_gradients_are_skipped_counted_and_past_the_budget_stop_the_r
 ) -> None:
     context = make_context(outside, tmp_path / "a")
     broken = nan_after(context.domain, start=40)
-    with pytest.raises(StoppedByHealth) as caught:
-        fit(make_context(outside, tmp_path / "b", domain=broken))
-    assert "7 steps had a gradient that is not finite (budget 6)" in str(caught.value)
-    assert "terms not finite: mse" in str(caught.value)
+    outcome = fit(make_context(outside, tmp_path / "b", "final.rollbacks=0", domain=broken))
+    assert [(item.status, item.cause) for item in outcome.ended_by] == [("stop", "not finite")]
+    assert "7 steps had a gradient that is not finite (budget 6)" in outcome.ended_by[0].evidence
+    assert "terms not finite: mse" in outcome.ended_by[0].evidence
+    assert outcome.checkpoint == checkpoint.directory_of(tmp_path / "b", 30)
+    assert outcome.notes[0].startswith("sick at step 45 (not finite: ")
+    assert outcome.notes[0].endswith("ended there; step 30, from before, stays its best")
     kept = checkpoint.latest(tmp_path / "b")[0]
     assert kept is not None
     assert kept.step == 30
     assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.model.values())
+
+
+@pytest.mark.parametrize("setting", ["health.on=true", "health.on=false"])
+def test_where_nothing_was_validated_yet_a_run_that_is_lost_says_so_by_an_error(
+    outside: Path, tmp_path: Path, setting: str
+) -> None:
+    context = make_context(outside, tmp_path / "a")
+    with pytest.raises(StoppedByHealth) as caught:
+        fit(make_context(outside, tmp_path / "b", setting, domain=nan_after(context.domain, start=5)))
+    assert "7 steps had a gradient that is not finite (budget 6)" in str(caught.value)
+    assert "terms not finite: mse" in str(caught.value)
+    assert not (tmp_path / "b" / "outcome.json").exists()
 
 
 def test_a_few_skipped_steps_do_not_move_weights_or_schedule(outside: Path, tmp_path: Path) -> None:
