@@ -80,6 +80,12 @@ class Constraint:
             return Verdict("warn", f"{self.metric} doubtful", doubt, step, f"evaluate on more items; {self.fix}")
         return Verdict("stop", f"{self.metric} outside its band", evidence, step, self.fix)
 
+    def beside(self, value: float) -> str:
+        """``value`` beside the band, and how far outside it is."""
+        away = self.violation(value)
+        where = "within" if away == 0.0 else f"{away:.3g} outside" if math.isfinite(away) else "no number"
+        return f"{self.metric} = {value:.4g}, band {self}: {where}"
+
     def __str__(self) -> str:
         if math.isinf(self.low):
             return f"<= {self.high:g}"

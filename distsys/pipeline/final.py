@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distsys.console import Bar, Console
-from distsys.domains.protocol import AnyDomain, MetricSpec
+from distsys.domains.protocol import AnyDomain, MetricSpec, effective_constraints
+from distsys.health.verdict import Constraint
 from distsys.pipeline.experiment import noted_end
 from distsys.pipeline.means import Means
 from distsys.report.verdicts import verdict_text
@@ -54,7 +55,7 @@ def train(
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
             assert outcome is not None, "a run that ended left its outcome"
-            ending.verdicts = outcome.verdicts
+            ending.verdicts = tuple(dict.fromkeys((*outcome.ended_by, *outcome.verdicts)))
     _say(outcome, domain.selection, record.kind, means.console)
     return outcome
 
@@ -101,6 +102,8 @@ def _note(value: float, metric: MetricSpec) -> str:
 def _say(outcome: Outcome, metric: MetricSpec, label: str, console: Console) -> None:
     for note in outcome.notes:
         console.say(f"{label}: {note}")
+    if outcome.ended_by:
+        console.say(verdict_text(outcome.ended_by))
     best, by_loss = outcome.selection.best, outcome.selection.by_loss
     assert by_loss is not None, "a run that ended was validated"
     if best is None:
@@ -109,3 +112,17 @@ def _say(outcome: Outcome, metric: MetricSpec, label: str, console: Console) -> 
     console.say(f"{label}: best checkpoint at step {best.step}, validation {_note(best.value, metric)}")
     if by_loss.step != best.step:
         console.say(f"{label}: the loss alone would have chosen step {by_loss.step}, {_note(by_loss.value, metric)}")
+
+
+def constraints_of(outcome: Outcome, domain: AnyDomain) -> tuple[Constraint, ...]:
+    """The bands that the run was judged by."""
+    return effective_constraints(domain, RunSpec.from_content(outcome.spec, domain).bands())
+
+
+def say_nearest(outcome: Outcome, domain: AnyDomain, label: str, console: Console) -> None:
+    """Which checkpoint comes nearest to its bands where none is healthy, and how far it is from each."""
+    nearest = outcome.selection.nearest
+    assert nearest is not None, "a run that ended was validated"
+    console.say(f"{label}: nothing is healthy; nearest to its bands is {outcome.nearest_checkpoint}")
+    for item in constraints_of(outcome, domain):
+        console.say(f"- {item.beside(nearest.metrics[item.metric])}")

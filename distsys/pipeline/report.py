@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from distsys.console import wrapped
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
+from distsys.pipeline.final import constraints_of
 from distsys.pipeline.handoff import Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.report.figures import learning_curves, rank_change, searched_values
@@ -148,7 +149,13 @@ def _training_section(page: Page, experiment: Experiment, final: Outcome) -> Non
     page.heading("Final training")
     what = "Chosen" if best else "Nothing is healthy; nearest to its bands"
     page.text(f"{what}: step {shown.step}, validation {metric.name} {shown.value:.4g} {metric.unit}.")
-    _verdicts(page, shown.verdicts)
+    if best is None:
+        found = [(item, shown.metrics[item.metric]) for item in constraints_of(final, experiment.domain)]
+        rows = [[item.metric, str(item), value, item.violation(value)] for item, value in found]
+        page.table(["constraint", "band", "value", "outside by"], rows)
+    for note in final.notes:
+        page.text(f"{note[0].upper()}{note[1:]}.")
+    _verdicts(page, [*final.ended_by, *shown.verdicts])
     page.text(
         f"The loss alone would have chosen step {by_loss.step}: {metric.name} {by_loss.value:.4g} {metric.unit}"
         f"{', which is sick:' if is_sick(by_loss.verdicts) else '.'}"

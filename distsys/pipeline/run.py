@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from distsys.config.validate import dump, with_values
 from distsys.errors import StoppedByHealth, UsageError
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
-from distsys.pipeline.final import train
+from distsys.pipeline.final import say_nearest, train
 from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
@@ -84,6 +84,8 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
         outcome = train(
             spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
         )
+        if outcome.checkpoint is None:
+            say_nearest(outcome, experiment.domain, "train", means.console)
         return _examined(outcome, folder).assessment
 
 
@@ -146,7 +148,10 @@ def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, mean
 
 
 def _healthy_or_nearest(experiment: Experiment, handoff: Handoff, means: Means) -> Outcome:
-    """The first final training with a healthy checkpoint; where there is none, the one that came nearest to its bands.
+    """The first final training that ends in health.
+
+    Where none does, the best that one had chosen before it turned sick; where there is none, what came nearest to its
+    bands.
 
     Raises:
         StoppedByHealth: no candidate was trained far enough to be validated.
@@ -160,14 +165,29 @@ def _healthy_or_nearest(experiment: Experiment, handoff: Handoff, means: Means) 
             stopped = error
             means.console.say(f"final: trial {candidate.trial} was stopped\n{error}")
             continue
-        if outcomes[-1].checkpoint is not None:
+        if outcomes[-1].ended_well:
             return outcomes[-1]
     if not outcomes:
         assert stopped is not None, "a handoff has a healthy candidate"
         raise stopped
+    if (earlier := _best_before(outcomes)) is not None:
+        means.console.say(
+            f"final: none ended in health; {earlier.checkpoint} stands, from before its training turned sick"
+        )
+        return earlier
     nearest = min(outcomes, key=lambda outcome: outcome.distance)
-    means.console.say(f"final: nothing is healthy; nearest to its bands is {nearest.nearest_checkpoint}")
+    say_nearest(nearest, experiment.domain, "final", means.console)
     return nearest
+
+
+def _best_before(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The one whose best checkpoint, from before it turned sick, is the best of all."""
+    best: Outcome | None = None
+    for outcome in outcomes:
+        found, known = outcome.selection.best, best.selection.best if best else None
+        if found and (known is None or outcome.selection.spec.better(found.value, than=known.value)):
+            best = outcome
+    return best
 
 
 def _final_training(experiment: Experiment, candidate: Candidate, means: Means) -> Outcome:

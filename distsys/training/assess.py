@@ -191,7 +191,10 @@ def _held(constraint: Constraint, value: float) -> dict[str, Any]:
 
 
 def known_verdicts(path: Path) -> tuple[Verdict, ...]:
-    """What is wrong with the checkpoint in ``path``, by its evaluation or, without one, by its own validation."""
+    """What is wrong with the checkpoint in ``path``.
+
+    By its evaluation or, without one, by its own validation and by what its run found only later.
+    """
     for folder in path.parents[:_DEEPEST]:
         written = folder / "evaluation.json"
         if written.is_file():
@@ -199,7 +202,19 @@ def known_verdicts(path: Path) -> tuple[Verdict, ...]:
             if content["checkpoint"] == str(path):
                 return Verdict.read_all(content["verdicts"])
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-    return Verdict.read_all(meta.get("verdicts", ()))
+    own = Verdict.read_all(meta.get("verdicts", ()))
+    return (*own, *_others(_found_later(path, step=meta["step"]), own))
+
+
+def _found_later(path: Path, *, step: int) -> list[Verdict]:
+    """What forbids a choice, was found at a later step, and had begun by ``step``."""
+    outcome = Outcome.read(path.parents[1], _ANY_METRIC)
+    if outcome is None:
+        return []
+    selection = outcome.selection
+    choices = [item for item in (selection.last, selection.by_loss, selection.nearest) if item is not None]
+    found = [*outcome.ended_by, *(verdict for choice in choices for verdict in choice.verdicts)]
+    return [item for item in found if item.status == "stop" and item.onset_step <= step]
 
 
 def find_checkpoint(place: Path) -> Path:
@@ -215,9 +230,10 @@ def find_checkpoint(place: Path) -> Path:
     if not outcomes:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])
     ended = [found for path in outcomes if (found := Outcome.read(path.parent, _ANY_METRIC)) is not None]
-    healthy = [found.checkpoint for found in ended if found.checkpoint is not None]
-    if len(healthy) == 1:
-        return healthy[0]
+    healthy = [found for found in ended if found.checkpoint is not None]
+    standing = [found.checkpoint for found in healthy if found.ended_well] or _evaluated(place, healthy)
+    if len(standing) == 1 and standing[0] is not None:
+        return standing[0]
     validated = [found for found in ended if found.nearest_checkpoint is not None]
     if not healthy and validated:
         nearest = min(validated, key=lambda found: found.distance)
@@ -232,3 +248,13 @@ def find_checkpoint(place: Path) -> Path:
         expected="an experiment with one finished training, or a checkpoint directory",
         fix="name one of them" if ended else "run 'distsys run' or 'distsys final' first",
     )
+
+
+def _evaluated(place: Path, outcomes: Sequence[Outcome]) -> list[Path | None]:
+    """Of trainings that turned sick, each with a healthy checkpoint from before, the one that the experiment took."""
+    found = [outcome.checkpoint for outcome in outcomes]
+    written = place / "evaluation.json"
+    if len(found) < 2 or not written.is_file():
+        return found
+    taken = json.loads(written.read_text(encoding="utf-8"))["checkpoint"]
+    return [path for path in found if str(path) == taken]

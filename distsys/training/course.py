@@ -37,7 +37,8 @@ class Course:
         assert is_sick(self.ended_by), "a run ends for a reason"
         again = "sick again" if self.rollbacks else "sick"
         left = "no checkpoint is healthy" if best is None else f"step {best}, from before, stays its best"
-        self.notes.append(f"{again} at step {at} ({_gravest(verdicts)}): ended there; {left}")
+        causes = ", ".join(dict.fromkeys(item.cause for item in self.ended_by))
+        self.notes.append(f"{again} at step {at} ({causes}): ended there; {left}")
 
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""

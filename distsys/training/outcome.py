@@ -45,6 +45,11 @@ class Outcome:
         return directory_of(self.folder, best.step) if best else None
 
     @property
+    def ended_well(self) -> bool:
+        """Whether it has a healthy checkpoint, and nothing ended it."""
+        return self.selection.best is not None and not self.ended_by
+
+    @property
     def distance(self) -> float:
         """How far its nearest validation is from its bands in all."""
         return self.selection.nearest.distance if self.selection.nearest else math.inf

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +74,8 @@ def test_where_nothing_is_healthy_the_nearest_is_named_reported_and_stays_sick(
     (folder,) = tmp_path.glob("sine-*")
     assert len(list((folder / "final").iterdir())) == 2
     assert "final: nothing is healthy; nearest to its bands is" in err
+    assert re.search(r"- spread = 0\.\d+, band >= 50: 49\.\d outside", err)
+    assert "outside by" in (folder / "report.html").read_text()
     assert f"- {CAUSE}: spread = " in out
     assert (folder / "report.html").is_file()
     content = json.loads((folder / "evaluation.json").read_text())
@@ -88,3 +92,58 @@ def test_where_nothing_is_healthy_the_nearest_is_named_reported_and_stays_sick(
     code, _, err = distsys("predict", "sine", "--checkpoint", content["checkpoint"], "--x", "1")
     assert code == 0
     assert f"warning: this model is sick: {CAUSE}" in err
+
+
+def broken_after(monkeypatch: pytest.MonkeyPatch, *, step: int) -> None:
+    """Of final trainings no gradient is finite after ``step``, however often they begin anew."""
+    from distsys.training.step import Stepper
+
+    take, norm = Stepper.step, Stepper._norm
+
+    def noted(stepper: Any, batch: Any, *, progress: float, seed: int) -> None:
+        stepper.done = round(progress * stepper._steps)
+        take(stepper, batch, progress=progress, seed=seed)
+
+    def broken(stepper: Any, total: Any) -> float:
+        return math.nan if stepper._steps == 120 and stepper.done >= step else norm(stepper, total)
+
+    monkeypatch.setattr(Stepper, "step", noted)
+    monkeypatch.setattr(Stepper, "_norm", broken)
+
+
+def test_where_every_final_turns_sick_the_best_from_before_stands_and_is_said_to(
+    outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_after(monkeypatch, step=70)
+    code, out, err = ran(distsys, outside, tmp_path)
+    assert code == 0
+    (folder,) = tmp_path.glob("sine-*")
+    finals = sorted((folder / "final").iterdir())
+    assert len(finals) == 2
+    assert err.count("went back to step 60, the last healthy checkpoint, with fresh moments") == 2
+    assert len(re.findall(r"sick again at step 76 \(not finite\): ended there; step \d+, from before, stays", err)) == 2
+    assert err.count("fix: lower optimizer.learning_rate") == 2
+    assert "final: none ended in health" in err
+    assert {read_status(path).status for path in finals} == {"stopped"}
+    assert {read_status(path).verdicts[0].cause for path in finals} == {"not finite"}
+    content = json.loads((folder / "evaluation.json").read_text())
+    values = {str(path): json.loads((path / "outcome.json").read_text())["selection"]["best"] for path in finals}
+    best = min(values, key=lambda path: float(values[path]["value"]))
+    assert content["checkpoint"].startswith(best)
+    assert content["checkpoint"] in out
+    report = (folder / "report.html").read_text()
+    assert "went back to step 60" in report
+    assert "lower optimizer.learning_rate" in report
+    assert json.loads(distsys("evaluate", str(folder), "--json")[1])["checkpoint"] == content["checkpoint"]
+    again = ran(distsys, outside, tmp_path, "final.rollbacks=1")
+    assert (again[0], again[1]) == (0, out)
+
+
+def test_switched_off_the_next_candidate_is_tried_at_once(
+    outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_after(monkeypatch, step=70)
+    code, _, err = ran(distsys, outside, tmp_path, "final.rollbacks=0")
+    assert code == 0
+    assert "went back" not in err
+    assert len(re.findall(r"sick at step 76 \(not finite\): ended there; step \d+, from before, stays", err)) == 2

@@ -143,7 +143,7 @@ def test_non_finite_gradients_are_skipped_counted_and_past_the_budget_stop_the_r
     assert "7 steps had a gradient that is not finite (budget 6)" in outcome.ended_by[0].evidence
     assert "terms not finite: mse" in outcome.ended_by[0].evidence
     assert outcome.checkpoint == checkpoint.directory_of(tmp_path / "b", 30)
-    assert outcome.notes[0].startswith("sick at step 45 (not finite: ")
+    assert outcome.notes[0].startswith("sick at step 45 (not finite)")
     assert outcome.notes[0].endswith("ended there; step 30, from before, stays its best")
     kept = checkpoint.latest(tmp_path / "b")[0]
     assert kept is not None

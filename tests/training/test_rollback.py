@@ -132,7 +132,7 @@ def test_sick_again_it_ends_with_the_best_from_before(outside: Path, tmp_path: P
     assert outcome.verdicts == ()
     assert len(outcome.notes) == 2
     assert "went back to step 30" in outcome.notes[0]
-    assert outcome.notes[1].startswith("sick again at step 36 (not finite: ")
+    assert outcome.notes[1].startswith("sick again at step 36 (not finite)")
     assert Outcome.read(folder, make_context(outside, tmp_path / "c").domain.selection) == outcome
     assert checkpoint.load(checkpoint.directory_of(folder, 30)).training_state()["optimizer"]["state"] == {}
 
