@@ -27,6 +27,7 @@ from distsys.options import (
     export_options,
     local_option,
     new_domain_options,
+    origin_options,
     place_argument,
     predict_options,
     training_options,
@@ -85,8 +86,24 @@ def _parser() -> argparse.ArgumentParser:
         doctor_options,
     )
     _add(commands, "search", search, "the search phase alone", experiment_options, local_option, doctor_options)
-    _add(commands, "final", final, "handoff and final training after a search", training_options, local_option)
-    _add(commands, "train", train, "train one configuration, without a search", training_options, local_option)
+    _add(
+        commands,
+        "final",
+        final,
+        "handoff and final training after a search",
+        training_options,
+        origin_options,
+        local_option,
+    )
+    _add(
+        commands,
+        "train",
+        train,
+        "train one configuration, without a search",
+        training_options,
+        origin_options,
+        local_option,
+    )
     _add(commands, "doctor", doctor, "what is wrong with an experiment, before it is run", experiment_options)
     _add(commands, "evaluate", evaluate, "a finished training on its test set", place_argument)
     asking = _add(commands, "predict", predict, "ask a trained model", predict_options)

@@ -55,6 +55,18 @@ def training_options(parser: Any) -> None:
     )
 
 
+def origin_options(parser: Any) -> None:
+    parser.add_argument(
+        "--from",
+        type=Path,
+        metavar="CHECKPOINT",
+        dest="origin",
+        help="start from these weights: a checkpoint, or the folder of a run or an experiment, whose last healthy one "
+        "is taken",
+    )
+    parser.add_argument("--reset-optimizer", action="store_true", help="start with fresh moments")
+
+
 def local_option(parser: Any) -> None:
     parser.add_argument(
         "--local",

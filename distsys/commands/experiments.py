@@ -33,6 +33,22 @@ def load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
     )
 
 
+def _started(options: argparse.Namespace, experiment: Experiment) -> Experiment:
+    """``experiment`` from the weights that ``--from`` names, by their path or by their name below ``--out``."""
+    from distsys.console import Console
+    from distsys.pipeline.start import started_from
+
+    place: Path | None = options.origin
+    if place is None:
+        if options.reset_optimizer:
+            raise UsageError("--reset-optimizer without --from", fix="name the weights to start from by --from")
+        return experiment
+    there = place if place.exists() else options.out / place
+    named = there if there.exists() else place
+    console = Console(quiet=options.quiet or options.json)
+    return started_from(experiment, named.absolute(), reset_optimizer=options.reset_optimizer, console=console)
+
+
 def _require_lasting(out: Path) -> None:
     """Ray unpacks a job's working directory into a cache that it may delete."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not out.is_absolute():
@@ -69,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.final(load(options), means(options)))
+    return _ended(options, run.final(_started(options, load(options)), means(options)))
 
 
 def _ended(options: argparse.Namespace, result: RunResult) -> int:
@@ -97,6 +113,6 @@ def train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    found = train_one(load(options, searches=False), means(options))
+    found = train_one(_started(options, load(options, searches=False)), means(options))
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
     return 3 if found.is_sick else 0

@@ -86,6 +86,10 @@ class Monitor:
             optimizer.register_step_pre_hook(self._before_update)
             optimizer.register_step_post_hook(self._after_update)
 
+    def goes_on_after(self, taken: int) -> None:
+        """The schedule is one of which an earlier run has taken so many steps."""
+        self._taken = taken
+
     def _before_update(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._look is not None:
             self._look.took_step(optimizer)

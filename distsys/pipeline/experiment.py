@@ -19,6 +19,7 @@ from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHeal
 from distsys.files import lock
 from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
+from distsys.training.spec import Origin, RunSpec
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Experiment:
 
     Args:
         root: the folder of all experiments of this ``--out``.
+        origin: whose weights its final training starts from, or None.
     """
 
     domain: AnyDomain
@@ -35,6 +37,7 @@ class Experiment:
     layers: Layers
     preset: str | None
     root: Path
+    origin: Origin | None = None
 
     @property
     def identity(self) -> str:
@@ -48,6 +51,11 @@ class Experiment:
     @property
     def folder(self) -> Path:
         return self.root / self.name
+
+    @property
+    def home(self) -> Path:
+        """Where its final trainings and their report are: apart from others where they start from other weights."""
+        return self.folder if self.origin is None else self.folder / f"from-{self.origin.identity[:8]}"
 
     def record(self, tags: dict[str, str]) -> RunRecord:
         """What trackers know of the experiment as a whole."""
@@ -164,7 +172,6 @@ def preflight(experiment: Experiment) -> None:
     from distsys.cluster.session import joins_cluster
     from distsys.training.context import FitContext
     from distsys.training.loop import Run
-    from distsys.training.spec import RunSpec
     from distsys.training.workers import Workers, pick_device
 
     config, reads = record_reads(experiment.config)

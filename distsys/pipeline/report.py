@@ -104,7 +104,7 @@ def verdict_line(found: Assessment) -> str:
 def write_report(
     experiment: Experiment, search: SearchResult, handoff: Handoff, final: Outcome, examined: Examined
 ) -> Path:
-    """Write ``report.html`` into the experiment's folder and its figures into the final run."""
+    """Write ``report.html`` into the experiment's home and its figures into the final run."""
     found = examined.assessment
     page = Page(f"{experiment.domain.title}", f"experiment {experiment.name}, seed {experiment.config.seed}")
     for line in verdict_line(found).splitlines():
@@ -122,7 +122,7 @@ def write_report(
     _keep_figures(final.folder, figures)
     for name, content in examined.samples().items():
         Spool(final.folder).artifact(f"samples/{name}").write_bytes(content)
-    return page.write(experiment.folder / "report.html")
+    return page.write(experiment.home / "report.html")
 
 
 def _final_section(page: Page, found: Assessment) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from distsys.config.validate import dump, with_values
-from distsys.errors import StoppedByHealth, UsageError
+from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import say_nearest, train
@@ -19,6 +20,7 @@ from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
 from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
+from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.assess import Assessment, Examined, examine
@@ -77,9 +79,11 @@ def final(experiment: Experiment, means: Means) -> RunResult:
 def train_one(experiment: Experiment, means: Means) -> Assessment:
     """Train the config as it stands for the whole final budget, without a search."""
     preflight(experiment)
-    spec = RunSpec(experiment.config, "final")
+    spec = RunSpec(experiment.config, "final", origin=experiment.origin)
+    say_origin(spec, experiment, means, label="train")
     folder = experiment.root / f"{experiment.domain.name}-train-{spec.identity[:8]}"
-    record = RunRecord("train", folder.name, None, flat_params(spec.config), _tags(experiment))
+    params, tags = _of_run(spec)
+    record = RunRecord("train", folder.name, None, params, {**_tags(experiment), **tags})
     with locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
         outcome = train(
             spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
@@ -115,7 +119,7 @@ def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
 
 def _runs_in(folder: Path) -> list[Path]:
     """Runs of earlier commands: a store that was away then still lacks them."""
-    return sorted(path.parent for path in folder.glob("*/*/run.json"))
+    return sorted(path.parent for pattern in ("*/*", "from-*/*/*") for path in folder.glob(f"{pattern}/run.json"))
 
 
 @contextmanager
@@ -134,16 +138,23 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 
 
+def _of_run(spec: RunSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    """What trackers know of a final training: its config and where its weights come from."""
+    params = flat_params(spec.config)
+    return (params, {}) if spec.origin is None else (params | spec.origin.params(), spec.origin.tags())
+
+
 def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, means: Means, ending: Ending) -> RunResult:
     outcome = _healthy_or_nearest(experiment, handoff, means)
-    examined = _examined(outcome, experiment.folder)
+    examined = _examined(outcome, experiment.home)
     found = examined.assessment
     ending.verdicts = found.verdicts
     report = write_report(experiment, search, handoff, outcome, examined)
     spool = Spool(experiment.folder)
-    spool.log(found.metrics, step=0)
-    for file in (report, experiment.folder / "evaluation.json"):
-        spool.artifact(file.name).write_bytes(file.read_bytes())
+    if experiment.origin is None:
+        spool.log(found.metrics, step=0)
+    for file in (report, experiment.home / "evaluation.json"):
+        spool.artifact(str(file.relative_to(experiment.folder))).write_bytes(file.read_bytes())
     return RunResult(found, report)
 
 
@@ -158,9 +169,9 @@ def _healthy_or_nearest(experiment: Experiment, handoff: Handoff, means: Means) 
     """
     outcomes: list[Outcome] = []
     stopped: StoppedByHealth | None = None
-    for candidate in handoff.ranked(experiment.domain.selection)[: 1 + experiment.config.handoff.fallbacks]:
+    for candidate, spec in _candidates(experiment, handoff, means):
         try:
-            outcomes.append(_final_training(experiment, candidate, means))
+            outcomes.append(_final_training(experiment, candidate, spec, means))
         except StoppedByHealth as error:
             stopped = error
             means.console.say(f"final: trial {candidate.trial} was stopped\n{error}")
@@ -190,12 +201,31 @@ def _best_before(outcomes: Sequence[Outcome]) -> Outcome | None:
     return best
 
 
-def _final_training(experiment: Experiment, candidate: Candidate, means: Means) -> Outcome:
+def _candidates(experiment: Experiment, handoff: Handoff, means: Means) -> Iterator[tuple[Candidate, RunSpec]]:
+    """The winner and those that may follow it; a follower that other weights do not fit is left out.
+
+    Raises:
+        CheckpointError: they do not fit the winner.
+    """
+    ranked = handoff.ranked(experiment.domain.selection)
+    for candidate in ranked[: 1 + experiment.config.handoff.fallbacks]:
+        spec = RunSpec(with_values(experiment.config, candidate.params), "final", origin=experiment.origin)
+        try:
+            say_origin(spec, experiment, means, label=f"final: trial {candidate.trial}")
+        except CheckpointError as error:
+            if candidate is ranked[0]:
+                raise
+            means.console.say(f"final: trial {candidate.trial} is left out\n{error}")
+            continue
+        yield candidate, spec
+
+
+def _final_training(experiment: Experiment, candidate: Candidate, spec: RunSpec, means: Means) -> Outcome:
     number = means.num_workers
-    spec = RunSpec(with_values(experiment.config, candidate.params), "final")
-    folder = experiment.folder / "final" / spec.identity[:8]
-    tags = {"distsys.trial": str(candidate.trial), "distsys.phase": "final"}
-    record = RunRecord("final", "final", str(experiment.folder), flat_params(spec.config), tags)
+    folder = experiment.home / "final" / spec.identity[:8]
+    params, tags = _of_run(spec)
+    tags |= {"distsys.trial": str(candidate.trial), "distsys.phase": "final"}
+    record = RunRecord("final", "final", str(experiment.folder), params, tags)
     means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {number}")
     through_ray = not means.is_local and (number > 1 or _is_elsewhere(spec.config.device))
     outcome = train(spec, experiment.domain, folder=folder, record=record, through_ray=through_ray, means=means)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-_ANY_METRIC = MetricSpec("", "min", "")
+ANY_METRIC = MetricSpec("", "min", "")
 """For reading outcomes whose domain does not matter."""
 _DEEPEST = 4
 """Folders between a checkpoint and the experiment it belongs to."""
@@ -208,7 +208,7 @@ def known_verdicts(path: Path) -> tuple[Verdict, ...]:
 
 def _found_later(path: Path, *, step: int) -> list[Verdict]:
     """What forbids a choice, was found at a later step, and had begun by ``step``."""
-    outcome = Outcome.read(path.parents[1], _ANY_METRIC)
+    outcome = Outcome.read(path.parents[1], ANY_METRIC)
     if outcome is None:
         return []
     selection = outcome.selection
@@ -229,7 +229,7 @@ def find_checkpoint(place: Path) -> Path:
     outcomes = sorted(place.glob("final/*/outcome.json")) or sorted(place.glob("outcome.json"))
     if not outcomes:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])
-    ended = [found for path in outcomes if (found := Outcome.read(path.parent, _ANY_METRIC)) is not None]
+    ended = [found for path in outcomes if (found := Outcome.read(path.parent, ANY_METRIC)) is not None]
     healthy = [found for found in ended if found.checkpoint is not None]
     standing = [found.checkpoint for found in healthy if found.ended_well] or _evaluated(place, healthy)
     if len(standing) == 1 and standing[0] is not None:

@@ -42,6 +42,11 @@ class Checkpoint:
     def step(self) -> int:
         return int(self.meta["step"])
 
+    @property
+    def digest(self) -> str:
+        """The sha256 of its manifest, which names those of all its files."""
+        return _sha256(self.path / _MANIFEST)
+
     def training_state(self) -> Mapping[str, Any]:
         """Raw weights, optimiser and scheduler, as needed to go on."""
         return _load_tensors(self.path / "training.pt")

@@ -22,6 +22,7 @@ from distsys.training.evaluate import Validation, validate
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
+from distsys.training.origin import has_other_code, load_origin
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
 from distsys.training.stamp import code_stamp
@@ -248,21 +249,30 @@ class Run:
         found, complaints = checkpoint.latest(self._context.folder)
         self.notes += [f"skipped a damaged checkpoint: {text}" for text in complaints]
         if found is None:
+            self._begin()
             return
         assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
         self._restore(found)
         self._course.load(found.meta["course"])
         if changed := changed_sets(found.meta, self.data):
             self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
-        if found.meta.get("code", code_stamp(self._domain)) != code_stamp(self._domain):
+        if has_other_code(found, self._domain):
             self.notes.append(
-                f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): "
-                f"delete {self._context.folder} to start afresh"
+                f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): 'train' or "
+                f"'final' with --from {self._context.folder} --reset-optimizer goes on with fresh ones"
             )
         last = self.selection.last
         is_finite = last is None or all(item.cause != NOT_FINITE.name for item in last.verdicts)
         self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not is_finite)
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
+
+    def _begin(self) -> None:
+        """At step 0, with fresh weights or another run's."""
+        if (origin := self._spec.origin) is None:
+            return
+        source = load_origin(origin)
+        taken = self._stepper.begin_from(source.model, None if origin.reset_optimizer else source.training_state())
+        self._course.notes.append(f"started from step {origin.step} of {origin.path}: {taken}")
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
         """Weights, moments, check states and choices as they were; workers that are new take the first one's checks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from distsys.config.schema import Band, CoreConfig, PhaseConfig, Schedule
@@ -16,6 +16,35 @@ Phase = Literal["search", "final"]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Another run's checkpoint to start from.
+
+    Args:
+        path: its directory, absolute.
+        sha256: of its manifest.
+        reset_optimizer: whether its moments are left.
+    """
+
+    path: str
+    step: int
+    sha256: str
+    reset_optimizer: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides numbers: wherever the same checkpoint lies, it is the same one."""
+        return fingerprint({"sha256": self.sha256, "reset_optimizer": self.reset_optimizer})
+
+    def tags(self) -> dict[str, str]:
+        """For trackers."""
+        return {f"distsys.origin.{name}": str(value) for name, value in asdict(self).items()}
+
+    def params(self) -> dict[str, str | int | bool]:
+        """For trackers, beside the config's."""
+        return {f"from.{name}": value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One run: a trial of the search, a candidate of the handoff, or the final training.
 
@@ -23,11 +52,13 @@ class RunSpec:
         config: the experiment's config with this run's searched values in it.
         phase: which phase's weights and budget apply.
         share: part of that phase's budget, 0 to 1.
+        origin: whose weights it starts from; None begins anew.
     """
 
     config: CoreConfig
     phase: Phase
     share: float = 1.0
+    origin: Origin | None = None
 
     @property
     def steps(self) -> int:
@@ -68,16 +99,19 @@ class RunSpec:
 
     def content(self) -> dict[str, Any]:
         """Plain values that :meth:`from_content` reads back."""
-        return {"config": dump(self.config), "phase": self.phase, "share": self.share}
+        content = {"config": dump(self.config), "phase": self.phase, "share": self.share}
+        return content if self.origin is None else {**content, "origin": asdict(self.origin)}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], domain: AnyDomain | None = None) -> Self:
         """The spec that ``content`` describes, validated again."""
         domain = domain or get_domain(content["config"]["domain"])
         config = config_type(domain.config).model_validate(content["config"])
-        return cls(config, content["phase"], content["share"])
+        origin = Origin(**content["origin"]) if "origin" in content else None
+        return cls(config, content["phase"], content["share"], origin)
 
     @property
     def identity(self) -> str:
         """Hash of everything that decides this run's numbers."""
-        return fingerprint(self.content())
+        origin = {} if self.origin is None else {"origin": self.origin.identity}
+        return fingerprint({**self.content(), **origin})

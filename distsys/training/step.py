@@ -206,6 +206,48 @@ class Stepper:
         self._stepped = state["stepped"]
         self.skipped = state["skipped"]
 
+    def begin_from(self, evaluated: Mapping[str, Tensor], state: Mapping[str, Any] | None) -> str:
+        """Take the weights of another run, and of its ``state`` what fits; gives in words what was taken and what not.
+
+        Args:
+            evaluated: the weights that were validated. Raw ones are taken with their average alone.
+            state: what :meth:`state` gave there; None leaves it, for fresh moments.
+        """
+        self.model.load_state_dict(dict(evaluated))
+        if self._average:
+            self._average.module.load_state_dict(dict(evaluated))
+        if state is None:
+            return "weights taken over; not moments and schedule"
+        taken: list[str] = ["weights"]
+        left: list[str] = []
+        if self._average and state["average"]:
+            self.model.load_state_dict(state["model"])
+            self._average.load_state_dict(state["average"])
+            taken.append("their average")
+        has_moments = self._take_moments(state["optimizer"])
+        (taken if has_moments else left).append("moments")
+        if has_moments and self._config.optimizer.schedule == "constant":
+            self._stepped = state["stepped"]
+            self.monitor.goes_on_after(self._stepped)
+            taken.append(f"the schedule's {self._stepped} steps")
+        else:
+            left.append("schedule, which is this run's own")
+        return f"{', '.join(taken)} taken over; not {', '.join(left) or 'its place in the data'}"
+
+    def _take_moments(self, saved: Mapping[str, Any]) -> bool:
+        """Whether another run's moments fit the parameters; this run's rates and decays stay."""
+        own = self._optimizer.state_dict()["param_groups"]
+        groups = [group["params"] for group in saved["param_groups"]]
+        held = [item for group in self._optimizer.param_groups for item in group["params"]]
+        moments = [saved["state"].get(index, {}).get("exp_avg") for group in groups for index in group]
+        fits = groups == [group["params"] for group in own] and all(
+            moment is None or moment.shape == item.shape for moment, item in zip(moments, held, strict=True)
+        )
+        if not fits or not saved["state"]:
+            return False
+        self._optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
+        return True
+
     def _forward(
         self, batch: Batch, *, seed: int, module: nn.Module | None = None
     ) -> tuple[Outputs, Mapping[str, Tensor]]:
