@@ -214,10 +214,17 @@ def _candidates(experiment: Experiment, handoff: Handoff, means: Means) -> Itera
             say_origin(spec, experiment, means, label=f"final: trial {candidate.trial}")
         except CheckpointError as error:
             if candidate is ranked[0]:
-                raise
+                raise _unsearched(error, candidate) from error
             means.console.say(f"final: trial {candidate.trial} is left out\n{error}")
             continue
         yield candidate, spec
+
+
+def _unsearched(error: CheckpointError, candidate: Candidate) -> CheckpointError:
+    """``error`` where what it says to set is set by the search."""
+    own = [name for name in candidate.params if name.startswith(("data.", "model."))]
+    before = f"take {', '.join(own)} out of the search space, then " if own else ""
+    return CheckpointError(error.found, expected=error.expected, fix=f"{before}{error.fix}")
 
 
 def _final_training(experiment: Experiment, candidate: Candidate, spec: RunSpec, means: Means) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from distsys.cluster.train import fit_on_workers
 from distsys.errors import ConfigError
 from distsys.tracking.spool import RunRecord
 from distsys.training.loop import fit
+from distsys.training.origin import find_origin
+from distsys.training.outcome import Outcome
+from distsys.training.spec import Origin, RunSpec
 from tests.training.support import make_context, make_spec
 from tests.training.test_loop import assert_same_weights, numbers, weights
 
@@ -28,8 +32,8 @@ def cluster(outside: Path) -> Iterator[None]:
         yield
 
 
-def through_ray(outside: Path, folder: Path, num_workers: int, *overrides: str) -> None:
-    spec, _ = make_spec(outside, *overrides)
+def through_ray(outside: Path, folder: Path, num_workers: int, *overrides: str, origin: Origin | None = None) -> None:
+    spec = replace(make_spec(outside, *overrides)[0], origin=origin)
     record = RunRecord("train", "test", None, {}, {})
     fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device="cpu")
 
@@ -48,6 +52,27 @@ def test_two_workers_equal_one_with_twice_the_batch(cluster: None, outside: Path
     for name, tensor in one.items():
         assert torch.allclose(tensor, two[name], rtol=TOLERANCE, atol=TOLERANCE), name
     assert numbers(tmp_path / "one")[-1][1]["mae"] == pytest.approx(numbers(tmp_path / "two")[-1][1]["mae"], rel=1e-3)
+
+
+def test_another_runs_weights_are_started_from_by_one_worker_and_by_two(
+    cluster: None, outside: Path, tmp_path: Path
+) -> None:
+    fit(make_context(outside, tmp_path / "source"))
+    source, _ = find_origin(tmp_path / "source")
+    origin = Origin(str(source.path), source.step, source.digest)
+    context = make_context(outside, tmp_path / "local")
+    fit(replace(context, spec=replace(context.spec, origin=origin)))
+    for number in (1, 2):
+        through_ray(outside, tmp_path / str(number), number, origin=origin)
+        outcome = Outcome.read(tmp_path / str(number), context.domain.selection)
+        assert outcome is not None
+        assert outcome.notes[0].startswith(f"started from step 120 of {source.path}: weights, moments taken over")
+        assert RunSpec.from_content(outcome.spec).origin == origin
+    assert numbers(tmp_path / "local") == numbers(tmp_path / "1")
+    assert_same_weights(tmp_path / "local", tmp_path / "1", 120)
+    one, two = weights(tmp_path / "1", 120), weights(tmp_path / "2", 120)
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], rtol=TOLERANCE, atol=TOLERANCE), name
 
 
 def test_an_error_of_the_users_comes_back_as_itself(cluster: None, outside: Path, tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_the_same_shapes_that_compute_something_else_are_refused(outside: Path, 
 def test_another_domain_and_a_config_of_long_ago_are_refused(outside: Path, tmp_path: Path, source: Path) -> None:
     found, context = find_origin(source)[0], started(outside, tmp_path / "b", None)
     with pytest.raises(UsageError) as caught:
-        require_same_domain(found, Altered(name="cosine"))  # type: ignore[arg-type]
+        require_same_domain(found, Altered(name="cosine"))
     assert f"--from {found.path}: weights of 'sine'\n  expected: weights of 'cosine'" in str(caught.value)
     config = {**found.meta["config"], "model": {"depth": 3}}
     old = replace(found, meta={**found.meta, "config": config})

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from distsys.domains.protocol import Batch
 from distsys.health.causes import NOT_FINITE, OUTPUT_ON_BOUND
 from distsys.tracking.spool import read_metrics, read_metrics_from
 from distsys.training import checkpoint
+from distsys.training.context import FitContext
 from distsys.training.loop import Run, fit
 from distsys.training.outcome import Outcome
 from distsys.training.step import Stepper
+from distsys.training.workers import Workers
 from tests.health.support import with_output
-from tests.training.support import make_context
+from tests.outside import importable
+from tests.training.support import make_context, make_spec
 from tests.training.test_loop import Killed, assert_same_weights, nan_after, numbers
 
 OPTIONS = ("model.dropout=0.2", "optimizer.ema_decay=0.9", "optimizer.warmup_share=0.2", "optimizer.weight_decay=0.01")
@@ -181,10 +187,40 @@ def test_a_damaged_healthy_checkpoint_is_not_gone_back_to(outside: Path, tmp_pat
     assert any("cannot go back" in note and "does not match its hash" in note for note in outcome.notes)
 
 
-def test_several_workers_keep_what_each_ones_checks_remember(outside: Path, tmp_path: Path) -> None:
-    run = Run(make_context(outside, tmp_path))
-    next(run.validations())
-    found = checkpoint.latest(tmp_path)[0]
-    assert found is not None
-    own = found.training_state()["health"]
-    assert own == [run._monitor.state()]
+def worker(rank: int, port: int, outside: str, folder: str, results: Any) -> None:
+    """Trains with a second worker, on whose part nothing is finite after some 40 steps."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    with importable(Path(outside)):
+        spec, domain = make_spec(Path(outside))
+        broken = nan_after(domain, start=40) if rank else domain
+        workers = Workers(torch.device("cpu"), rank, 2)
+        run, resumed = (FitContext(spec, item, Path(folder), workers, None) for item in (broken, domain))
+        running = Run(run)
+        validations = running.validations()
+        steps, saved = [next(validations).step], running._monitor.state()
+        loaded = Run(resumed)._monitor.state()
+        steps += [validation.step for validation in validations]
+        outcome = running.finish()
+        results.put((rank, steps, outcome.notes, [item.cause for item in outcome.ended_by], saved, loaded))
+    dist.destroy_process_group()
+
+
+def test_two_workers_go_back_together_and_each_takes_its_own_checks(outside: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=worker, args=(r, port, str(outside), str(tmp_path), results)) for r in (0, 1)]
+    for process in processes:
+        process.start()
+    first, second = sorted(results.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join(timeout=60)
+    assert first[1:4] == second[1:4]
+    (steps, notes, causes, *checks), (*_, saved, loaded) = first[1:], second
+    assert (steps, causes) == ([30], [NOT_FINITE.name])
+    assert "went back to step 30" in notes[0]
+    assert notes[1].startswith("sick again at step 36 (not finite)")
+    assert checks[0] == checks[1] != saved == loaded
