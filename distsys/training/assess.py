@@ -22,6 +22,7 @@ from distsys.domains.registry import get_domain
 from distsys.errors import StoppedByHealth, UsageError
 from distsys.files import write_json
 from distsys.health.verdict import Constraint, Verdict, is_sick
+from distsys.tracking.spool import STATUS_FILE, read_status
 from distsys.training import checkpoint
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import evaluate, undisturbed
@@ -199,7 +200,8 @@ def known_verdicts(path: Path) -> tuple[Verdict, ...]:
         written = folder / "evaluation.json"
         if written.is_file():
             content = json.loads(written.read_text(encoding="utf-8"))
-            if content["checkpoint"] == str(path):
+            below = path.relative_to(folder).parts
+            if Path(content["checkpoint"]).parts[-len(below) :] == below:  # folders are moved
                 return Verdict.read_all(content["verdicts"])
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     own = Verdict.read_all(meta.get("verdicts", ()))
@@ -243,11 +245,25 @@ def find_checkpoint(place: Path) -> Path:
             fix=f"what the verdicts name; nearest to its bands is {nearest.nearest_checkpoint}",
             verdicts=nearest.verdicts,
         )
+    _require_no_failure(place, ended)
     raise UsageError(
         f"{place}: {len(ended)} finished trainings ({', '.join(str(found.folder) for found in ended) or 'none'})",
         expected="an experiment with one finished training, or a checkpoint directory",
         fix="name one of them" if ended else "run 'distsys run' or 'distsys final' first",
     )
+
+
+def _require_no_failure(place: Path, ended: Sequence[Outcome]) -> None:
+    """Raises UsageError where the run or experiment in ``place`` ended before there was anything to choose from."""
+    if ended or not (place / STATUS_FILE).is_file():
+        return
+    known = read_status(place)
+    if known.status in ("stopped", "failed", "interrupted"):
+        raise UsageError(
+            f"{place}: {known.status} before there was a checkpoint to choose from: {known.message}",
+            expected="a training that ended",
+            fix="mend what that names, then the command that made it again",
+        )
 
 
 def _evaluated(place: Path, outcomes: Sequence[Outcome]) -> list[Path | None]:

@@ -147,3 +147,41 @@ def test_switched_off_the_next_candidate_is_tried_at_once(
     assert code == 0
     assert "went back" not in err
     assert len(re.findall(r"sick at step 76 \(not finite\): ended there; step \d+, from before, stays", err)) == 2
+
+
+def test_a_training_that_was_stopped_before_its_first_validation_is_not_asked_for_again(
+    outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_after(monkeypatch, step=5)
+    code, _, err = distsys("train", str(outside / "sine.yaml"), "--local", "--out", str(tmp_path))
+    assert code == 3
+    assert "7 steps had a gradient that is not finite (budget 6)" in err
+    (folder,) = tmp_path.glob("sine-train-*")
+    code, _, err = distsys("evaluate", str(folder))
+    assert code == 2
+    assert f"{folder}: stopped before there was a checkpoint to choose from: 7 steps had a gradient" in err
+    assert "fix: mend what that names, then the command that made it again" in err
+
+
+def test_what_is_found_late_or_elsewhere_is_warned_of_where_a_checkpoint_is_named(
+    outside: Path, tmp_path: Path, distsys: Call
+) -> None:
+    code, out, _ = distsys("train", str(outside / "sine.yaml"), "--local", "--out", str(tmp_path / "runs"), "--json")
+    assert code == 0
+    checkpoint = Path(json.loads(out)["checkpoint"])
+    folder, asked = checkpoint.parents[1], ("predict", "sine", "--x", "1", "--checkpoint")
+    assert distsys(*asked, str(checkpoint))[2] == ""
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    sick = {"status": "stop", "cause": CAUSE, "evidence": "spread = 0.01", "onset_step": 1, "fix": "train longer"}
+    (folder / "evaluation.json").write_text(json.dumps({**evaluation, "verdicts": [sick]}))
+    moved = folder.rename(tmp_path / "moved")
+    there = moved / checkpoint.relative_to(folder)
+    assert f"warning: this model is sick: {CAUSE}: spread = 0.01; fix: train longer" in distsys(*asked, str(there))[2]
+    (moved / "evaluation.json").unlink()
+    assert distsys(*asked, str(there))[2] == ""
+    outcome = json.loads((moved / "outcome.json").read_text())
+    step = outcome["selection"]["best"]["step"]
+    for onset, warned in ((step + 1, False), (step, True)):
+        outcome["selection"]["last"]["verdicts"] = [{**sick, "onset_step": onset}]
+        (moved / "outcome.json").write_text(json.dumps(outcome))
+        assert (f"warning: this model is sick: {CAUSE}" in distsys(*asked, str(there))[2]) == warned
