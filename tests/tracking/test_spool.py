@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from distsys.errors import RunFailed
-from distsys.tracking.spool import RunRecord, Spool, read_metrics, read_record, read_start_ms, read_status
+from distsys.tracking.spool import (
+    RunRecord,
+    Spool,
+    read_metrics,
+    read_metrics_from,
+    read_record,
+    read_start_ms,
+    read_status,
+)
 
 RECORD = RunRecord("trial", "trial-0", "/runs/parent", {"optim.lr": 1e-3, "model.bias": None}, {"domain": "toy"})
 
@@ -40,6 +48,21 @@ def test_resume_keeps_the_record_and_drops_steps_already_stored(tmp_path: Path) 
         (30, -1.0),
     ]
     assert read_record(tmp_path) == RECORD
+
+
+def test_a_later_attempt_takes_the_place_of_the_steps_that_it_repeats(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, RECORD)
+    for attempt, step in ((0, 10), (0, 20), (0, 30), (1, 20)):
+        spool.log({"loss": attempt + step, "rollbacks": attempt}, step=step)
+    again = Spool.open(tmp_path, RECORD)
+    for attempt, step in ((0, 30), (1, 20), (1, 30)):
+        again.log({"loss": -1.0, "rollbacks": attempt}, step=step)
+    assert [(line.step, line.metrics["loss"]) for line in read_metrics(tmp_path)] == [
+        (10, 10.0),
+        (20, 21.0),
+        (30, -1.0),
+    ]
+    assert [line.step for line, _ in read_metrics_from(tmp_path, 0)] == [10, 20, 30, 20, 30]
 
 
 @pytest.mark.parametrize("num_bytes_lost", [1, 2, 20])

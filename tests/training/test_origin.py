@@ -82,9 +82,7 @@ def test_a_constant_schedule_goes_on_without_a_second_warm_up(outside: Path, tmp
     run = Run(started(outside, tmp_path / "b", origin_in(source), *constant))
     assert run._stepper.learning_rate == 1e-2
     assert "the schedule's 60 steps taken over" in run.finish().notes[0]
-    for _ in run.validations():
-        pass
-    assert run.finish().verdicts == ()
+    assert [list(validation.verdicts) for validation in run.validations()] == [[], [], []]
     fresh = Run(started(outside, tmp_path / "c", origin_in(source, reset=True), *constant))
     assert fresh._stepper.learning_rate < 1e-3
 

@@ -165,6 +165,19 @@ def test_what_a_check_finds_in_flight_sends_it_back_with_the_checks_of_that_time
     assert [line.step for line in read_metrics(tmp_path)] == [30, 60, 90, 120] != steps
 
 
+def test_what_a_check_finds_again_ends_it_at_that_validation(outside: Path, tmp_path: Path) -> None:
+    context = make_context(outside, tmp_path, "health.every=5", "final.steps=240", domain=late_bound([0], start=70))
+    outcome = fit(context)
+    assert [item.cause for item in outcome.ended_by] == [OUTPUT_ON_BOUND.name]
+    assert len(outcome.notes) == 2
+    assert outcome.notes[1].startswith("sick again at step 90 (outputs on their bound): ended there; step ")
+    assert [line.step for line in read_metrics(tmp_path)] == [30, 60, 90]
+    saved = Run(context)
+    assert (saved.step, saved.is_over) == (90, True)
+    assert outcome.checkpoint is not None
+    assert checkpoint.load(outcome.checkpoint).step <= 60
+
+
 def test_without_a_healthy_checkpoint_or_switched_off_it_does_not_go_back(outside: Path, tmp_path: Path) -> None:
     sick = fit(make_context(outside, tmp_path / "a", "health.every=5", domain=late_bound([0], start=0)))
     assert (sick.checkpoint, sick.notes, sick.ended_by) == (None, (), ())
