@@ -208,10 +208,11 @@ def test_a_resume_across_changed_code_of_the_domain_says_so(
     for name, changes in (("same", False), ("changed", True)):
         next(Run(make_context(outside, tmp_path / name)).validations())
         if changes:
-            monkeypatch.setattr("distsys.training.loop.code_stamp", lambda domain: "another")
+            monkeypatch.setattr("distsys.training.origin.code_stamp", lambda domain: "another")
         notes = Run(make_context(outside, tmp_path / name)).notes
         assert notes[-1] == "resumed at step 30 of 120"
         assert any("the domain's code changed (moments of another loss" in note for note in notes) == changes
+        assert any(f"--from {tmp_path / name} --reset-optimizer" in note for note in notes) == changes
 
 
 def test_the_stamp_of_code_is_that_of_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
