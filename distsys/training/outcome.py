@@ -67,14 +67,15 @@ class Outcome:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is wrong with what stands for the run; nothing when it is healthy.
+        """What is wrong with what stands for the run; no more than warnings when it is healthy.
 
         A trial or candidate that did not end for its budget ended for what its last validation found.
         """
         last = self.selection.last
         if self.ended_early and last is not None:
             return tuple(last.verdicts)
-        own = tuple(self.choice.verdicts) if self.choice else ()
+        against = self.selection.disagreement()
+        own = (*(self.choice.verdicts if self.choice else ()), *([against] if against else []))
         return own if self.selection.best else tuple(dict.fromkeys((*self.ended_by, *own)))
 
     def write(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from distsys.domains.protocol import MetricSpec
 from distsys.files import number_or_nan
+from distsys.health.causes import LOSS_AGAINST_METRIC
 from distsys.health.verdict import Verdict, is_sick
 from distsys.training.evaluate import Validation
 
@@ -27,6 +28,47 @@ def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
 
 _FORMER = 3
 """Former best checkpoints that are kept: the first of all, which the earliest onset spares, and the latest."""
+
+
+_AGAINST, _FEWEST = -0.7, 8
+"""Rank correlation of loss and metric that chance gives once in fifty at so few validations (Spearman's table)."""
+_FLOORS = 3.0
+"""Standard errors by which the loss's choice is the worse one."""
+
+
+@dataclass
+class Opinions:
+    """Metric and loss at each validation since the weights last changed: before, the loss was another quantity."""
+
+    values: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
+
+    def add(self, value: float, *, loss: float, weights: Mapping[str, float]) -> None:
+        """One more validation."""
+        if weights != self.weights:
+            self.values, self.losses, self.weights = [], [], dict(weights)
+        if math.isfinite(value) and math.isfinite(loss):
+            self.values.append(value)
+            self.losses.append(loss)
+
+    def agreement(self, spec: MetricSpec) -> float:
+        """Spearman's rank correlation of the loss with how bad the metric is; 1 where too little is known."""
+        if self.count < _FEWEST or len(set(self.values)) < 2 or len(set(self.losses)) < 2:
+            return 1.0
+        from scipy.stats import spearmanr  # half a second that most runs do not need
+
+        sign = -1.0 if spec.direction == "max" else 1.0
+        return float(spearmanr(self.losses, [sign * value for value in self.values]).statistic)
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """The opinions that ``asdict`` gave."""
+        return cls(**content)
 
 
 def _met(verdicts: Sequence[Verdict], step: int) -> list[Verdict]:
@@ -84,6 +126,7 @@ class Selection:
         last: the latest validation.
         nearest: the one that came nearest to its bands, the later of equals.
         last_healthy_step: latest step whose constraints held, or None.
+        opinions: how loss and metric ranked the validations.
     """
 
     spec: MetricSpec
@@ -94,11 +137,13 @@ class Selection:
     last: Choice | None = None
     nearest: Choice | None = None
     history: list[tuple[int, float]] = field(default_factory=list)
+    opinions: Opinions = field(default_factory=Opinions)
 
     def update(self, validation: Validation) -> None:
         """Take one more validation into account."""
         candidate = Choice.of(validation, self.spec)
         self.history.append((candidate.step, candidate.value))
+        self.opinions.add(candidate.value, loss=candidate.loss, weights=validation.weights)
         self.last = candidate
         if self.nearest is None or not candidate.distance > self.nearest.distance:
             self.nearest = candidate
@@ -127,6 +172,22 @@ class Selection:
             if choice is not None and (late := _met(stops, choice.step)) and not choice.is_sick:
                 setattr(self, name, replace(choice, verdicts=[*late, *choice.verdicts]))
 
+    def disagreement(self) -> Verdict | None:
+        """A warning where the loss falls as the metric gets worse, and its choice is clearly the worse one (D14)."""
+        best, by_loss = self.best or self.nearest, self.by_loss
+        if best is None or by_loss is None or not self.spec.better(best.value, than=by_loss.value):
+            return None
+        floor, agreement = paired_floor(best.items, by_loss.items), self.opinions.agreement(self.spec)
+        if agreement > _AGAINST or abs(best.value - by_loss.value) <= _FLOORS * floor:
+            return None
+        name, unit = self.spec.name, self.spec.unit
+        evidence = (
+            f"over {self.opinions.count} validations their rank correlation is {agreement:.2f}; the least loss, "
+            f"at step {by_loss.step}, has {name} = {by_loss.value:.4g} {unit}, "
+            f"the best, at step {best.step}, {best.value:.4g}"
+        )
+        return LOSS_AGAINST_METRIC.verdict("warn", evidence, step=by_loss.step)
+
     @property
     def named_steps(self) -> set[int]:
         """Steps whose checkpoints may still be asked for."""
@@ -153,6 +214,7 @@ class Selection:
             "nearest": self.nearest and asdict(self.nearest),
             "last_healthy_step": self.last_healthy_step,
             "history": self.history,
+            "opinions": asdict(self.opinions),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -162,3 +224,4 @@ class Selection:
         self.former = [Choice.read(item) for item in state.get("former", [])]
         self.last_healthy_step = state["last_healthy_step"]
         self.history = [(step, number_or_nan(value)) for step, value in state["history"]]
+        self.opinions = Opinions.read(state.get("opinions", {}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,3 +144,50 @@ def test_the_last_healthy_step_stays_where_it_came_before_the_onset() -> None:
     selection.retract([Verdict("stop", "constant outputs", "spread 0", 25)])
     assert selection.best is not None
     assert (selection.best.step, selection.last_healthy_step) == (10, 20)
+
+
+def course(values: list[float], losses: list[float], *, weight: Callable[[int], float] = lambda step: 1.0) -> Selection:
+    """A run whose metric and loss went so; every item has the metric's value, so that nothing is noise."""
+    chosen = Selection(LOW)
+    for step, (value, loss) in enumerate(zip(values, losses, strict=True), start=1):
+        chosen.update(replace(seen(step, [value] * 4, loss=loss), weights={"lambda_fit": weight(step)}))
+    return chosen
+
+
+FALLING = [1.0 / step for step in range(1, 11)]
+
+
+def test_a_loss_that_falls_while_the_metric_gets_worse_is_named() -> None:
+    verdict = course([0.1 * step for step in range(1, 11)], FALLING).disagreement()
+    assert verdict is not None
+    assert (verdict.status, verdict.cause, verdict.onset_step) == ("warn", "loss and metric disagree", 10)
+    assert "rank correlation is -1.00" in verdict.evidence
+    assert "the best, at step 1, 0.1" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("values", "losses"),
+    [
+        (FALLING, FALLING),
+        ([0.1 * step for step in range(1, 8)], FALLING[:7]),
+        ([1.0, 0.5, 0.4, 0.3, 0.3, 0.35, 0.3, 0.35, 0.3, 0.31], FALLING),
+        ([0.1 * step for step in range(1, 11)], [0.1 * step for step in range(1, 11)]),
+        ([1.0] * 10, FALLING),
+    ],
+    ids=["both fall", "too few", "the metric saturates", "both rise", "constant"],
+)
+def test_loss_and_metric_that_agree_or_say_little_are_healthy(values: list[float], losses: list[float]) -> None:
+    assert course(values, losses).disagreement() is None
+
+
+def test_a_loss_under_weights_that_move_is_not_compared() -> None:
+    rising = [10.0 / value for value in range(10, 0, -1)]
+    assert course(FALLING, rising, weight=lambda step: 0.1 * step).disagreement() is None
+    assert course(FALLING, rising).disagreement() is not None
+
+
+def test_a_disagreement_survives_a_checkpoint() -> None:
+    before = course([0.1 * step for step in range(1, 11)], FALLING)
+    after = Selection(LOW)
+    after.load(json.loads(json.dumps(before.state())))
+    assert after.disagreement() == before.disagreement() is not None
