@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from distsys.health.eigen import Eigen
+    from distsys.health.flight.battery import Battery
 
 ZERO_HEAD_STEPS = 4
 """A head that begins at zero hides the gradient of all that stands before it for this many steps."""
@@ -64,6 +65,7 @@ class View:
         start: some values of each parameter before the first step.
         eigen: the eigendecomposition with the nearest eigenvalues, if one ran.
         shares: each term's share of the gradient norm, where the loop has just measured it.
+        battery: to be asked why a term stays at chance, where the loop can run a copy of the model.
     """
 
     step: int
@@ -85,6 +87,7 @@ class View:
     field_specs: Mapping[str, FieldSpec]
     eigen: Eigen | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
+    battery: Battery | None = None
 
     @property
     def progress(self) -> float:

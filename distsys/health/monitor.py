@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from distsys.config.schema import HealthConfig
 from distsys.health.check import ZERO_HEAD_STEPS, Check, Update, View
-from distsys.health.flight.progress import sampled
+from distsys.health.flight.battery import Battery, TermsWith
+from distsys.health.flight.movement import sampled
 from distsys.health.observation import Observation, TermsOf
 from distsys.health.registry import build_checks
 from distsys.health.trouble import Trouble
@@ -41,6 +42,7 @@ class Monitor:
         steps: planned.
         due_every: steps between validations; each is looked at.
         terms_of: (outputs, batch) to loss terms.
+        terms_with: (a copy of the model, batch) to loss terms; without it nobody asks why a term stays at chance.
         gather: values of all workers; None when there is one.
     """
 
@@ -53,6 +55,7 @@ class Monitor:
         steps: int,
         due_every: int,
         terms_of: TermsOf,
+        terms_with: TermsWith | None = None,
         gather: Gather | None = None,
     ) -> None:
         self._config, self._steps, self._due_every = config, steps, due_every
@@ -69,6 +72,7 @@ class Monitor:
         self._look: Observation | None = None
         self._last: View | None = None
         self._start: dict[str, Tensor] = {}
+        self._battery = terms_with and Battery(terms_with)
 
     @property
     def is_on(self) -> bool:
@@ -156,6 +160,7 @@ class Monitor:
             trained=look.trained, terms=numbers["terms"], weights=look.weights, moved=numbers["moved"],
             live=numbers["live"], gradients=look.gradients(norms), ran=look.ran, unweighted=self._unweighted,
             update=update, start=self._start, term_specs=self._terms, field_specs=self._fields, eigen=look.eigen,
+            battery=self._battery,
         )  # fmt: skip
         self._ask(view, at_validation=False)
         self._last = replace(view, batch={}, outputs={})
@@ -224,6 +229,7 @@ class Monitor:
             "unweighted": sorted(self._unweighted),
             "taken": self._taken,
             "trouble": self.trouble.state(),
+            "battery": self._battery.state() if self._battery else {},
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -236,3 +242,5 @@ class Monitor:
         self._onsets, self._unweighted = dict(state["onsets"]), frozenset(state["unweighted"])
         self._taken, self.trouble = state["taken"], Trouble(**state["trouble"])
         self._off, self._last = None, None
+        if self._battery and state.get("battery"):
+            self._battery.load(state["battery"])

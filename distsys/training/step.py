@@ -81,7 +81,7 @@ class Stepper:
         due_every: int | None = None,
     ) -> None:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
-        self._bare = Terms(domain, model, config)
+        self._domain, self._bare = domain, Terms(domain, model, config)
         self._terms = workers.wrap(self._bare)
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
@@ -108,6 +108,7 @@ class Stepper:
             steps=steps,
             due_every=due_every or steps,
             terms_of=self._bare.terms_of,
+            terms_with=self._terms_with,
             gather=None if workers.world_size == 1 else workers.gather,
         )
         self.monitor.attach(model, self._optimizer)
@@ -253,10 +254,19 @@ class Stepper:
     ) -> tuple[Outputs, Mapping[str, Tensor]]:
         seed_globally(seed, self._workers.device)  # dropout and the like: no random state has to survive a crash
         self._generator.manual_seed(seed)
-        reduced = self._config.precision == "bfloat16"
-        with torch.autocast(self._workers.device.type, dtype=torch.bfloat16, enabled=reduced):
+        with self._autocast():
             found: tuple[Outputs, Mapping[str, Tensor]] = (module or self._terms)(batch, self._generator)
         return found
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self._config.precision == "bfloat16"
+        return torch.autocast(self._workers.device.type, dtype=torch.bfloat16, enabled=reduced)
+
+    def _terms_with(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Terms of another model, always with the same draws."""
+        generator = torch.Generator(device=self._workers.device).manual_seed(0)
+        with self._autocast():
+            return Terms(self._domain, model, self._config)(batch, generator)[1]
 
     def _norm(self, total: Tensor) -> float:
         """Norm of the whole gradient; not finite when the loss is not. The step's one wait for the device."""

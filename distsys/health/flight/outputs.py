@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from distsys.health.causes import CONSTANT_OUTPUT
 from distsys.health.check import View
+from distsys.health.flight.battery import explained
 from distsys.health.flight.spreads import ROUNDING, all_below, spreads
 from distsys.health.memory import Remembering
 from distsys.health.verdict import Status, Verdict
@@ -41,4 +42,5 @@ class ConstantOutputs(Remembering):
             return []
         kind = "exact" if "exact" in lasting else "small"
         status: Status = "stop" if kind == "exact" or view.progress >= self._stop_at else "warn"
-        return [CONSTANT_OUTPUT.verdict(status, bad[kind], step=self.bad.onset(kind))]
+        symptom = CONSTANT_OUTPUT.verdict(status, bad[kind], step=self.bad.onset(kind))
+        return [symptom if kind == "exact" or status == "warn" else explained(symptom, view)]

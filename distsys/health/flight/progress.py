@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
 from distsys.health.causes import AT_CHANCE, NOTHING_LEARNED
 from distsys.health.check import View
+from distsys.health.flight.battery import STILL, explained
+from distsys.health.flight.movement import displacement
 from distsys.health.memory import KEPT, History, RememberingValues, mean_and_error
 from distsys.health.verdict import Verdict
 
@@ -45,9 +45,13 @@ class AtChance(RememberingValues):
         if view.progress < self._warn_at:
             return []
         weighted = sorted(name for name, weight in view.weights.items() if weight > 0)
-        found = [text for name in weighted if (text := self._at_chance(view, name))]
+        found = {name: text for name in weighted if (text := self._at_chance(view, name))}
         self.bad.update(["any"] if found else [], step=view.step)
-        return [AT_CHANCE.verdict("warn", found[0], step=self.bad.onset("any"))] if found else []
+        if not found:
+            return []
+        name, text = next(iter(found.items()))
+        symptom = AT_CHANCE.verdict("warn", text, step=self.bad.onset("any"))
+        return [explained(symptom, view, name, by_cause=len(found) == len(weighted))]
 
     def _is_flat(self, name: str) -> bool:
         first, last = self.values.first(name, _FEWEST), self.values.last(name, _FEWEST)
@@ -83,7 +87,7 @@ class NothingMoves(RememberingValues):
 
     name = "nothing_moves"
 
-    def __init__(self, *, moved: float = 0.02, errors: float = 3.0, warn_at: float = 0.5) -> None:
+    def __init__(self, *, moved: float = STILL, errors: float = 3.0, warn_at: float = 0.5) -> None:
         super().__init__()
         self._moved, self._errors, self._warn_at = moved, errors, warn_at
 
@@ -98,29 +102,11 @@ class NothingMoves(RememberingValues):
         if self.bad.length("any") == 0:
             return []
         evidence = f"the median weight matrix has moved by {moved:.2%} of its size, and no term has fallen"
-        return [NOTHING_LEARNED.verdict("warn", evidence, step=self.bad.onset("any"))]
+        symptom = NOTHING_LEARNED.verdict("warn", evidence, step=self.bad.onset("any"))
+        return [explained(symptom, view, by_cause=True)]
 
     def _some_term_fell(self, view: View) -> bool:
         return any(_has_fallen(self.values, name, self._errors) for name, weight in view.weights.items() if weight > 0)
-
-
-def displacement(view: View) -> float:
-    """Median over weight matrices of how far they are from their beginning, over their size then."""
-    named = dict(view.model.named_parameters())
-    shares = []
-    for name, begin in view.start.items():
-        if name not in named or named[name].dim() < 2 or not named[name].requires_grad:
-            continue
-        now = sampled(named[name].detach(), begin.numel())
-        if float(begin.norm()) > 0:
-            shares.append((now - begin).norm() / begin.norm())
-    return float(torch.stack(shares).median()) if shares else float("inf")
-
-
-def sampled(values: torch.Tensor, count: int) -> torch.Tensor:
-    """At most ``count`` of ``values``, evenly spread, always the same."""
-    flat = values.reshape(-1)
-    return flat[:: max(1, -(-flat.numel() // count))]
 
 
 def _has_fallen(values: History, name: str, errors: float) -> bool:
@@ -129,5 +115,8 @@ def _has_fallen(values: History, name: str, errors: float) -> bool:
 
 
 def _fell(first: list[float], last: list[float], errors: float) -> bool:
+    """By so many standard errors; or, where a steep start makes these large, without any overlap."""
+    if max(last) < min(first):
+        return True
     (before, before_error), (after, after_error) = mean_and_error(first), mean_and_error(last)
     return before - after > errors * float((before_error**2 + after_error**2) ** 0.5)
