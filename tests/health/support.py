@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distsys.domains.registry import get_domain
+from distsys.health.check import Update, View
 from distsys.health.verdict import Verdict
 from distsys.training.loop import Run
 from tests.training.support import make_context
@@ -73,3 +74,15 @@ def with_terms(
         return change(outputs, batch, dict(original(outputs, batch, config=config)))
 
     return Altered(loss_terms=loss_terms, **more)
+
+
+def bare_view(**parts: Any) -> View:
+    """The middle of a run of 200 steps in which nothing happened; ``parts`` say what did."""
+    rate = parts.pop("learning_rate", 1e-2)
+    values: dict[str, Any] = {
+        "step": 100, "planned_steps": 200, "model": nn.Identity(), "batch": {}, "outputs": {}, "trained": frozenset(),
+        "terms": {}, "weights": {}, "moved": {}, "live": {}, "gradients": {}, "ran": {}, "unweighted": frozenset(),
+        "update": Update(True, 1.0, 1.0, None, rate, rate, (), frozenset()), "start": {}, "term_specs": {},
+        "field_specs": {},
+    }  # fmt: skip
+    return View(**{**values, **parts})

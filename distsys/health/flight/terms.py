@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from distsys.health.causes import DEAD_TERM, ONE_TERM, UNBOUNDED_TERM
 from distsys.health.check import View
-from distsys.health.memory import Remembering, RememberingValues
+from distsys.health.memory import KEPT, Remembering, RememberingValues, mean_and_error
 from distsys.health.verdict import Status, Verdict
 
+_FEW = 3
+"""Validations that are averaged."""
 _TOLERANCE = 1e-3
 """Of a bound, relative to its size but at least 1: sums in float32."""
 
@@ -18,6 +20,12 @@ def is_above_floor(view: View, term: str) -> bool:
     """Whether there is anything left for the term to gain; where no floor is declared there is."""
     bound = view.term_specs[term].lower_bound
     return not math.isfinite(bound) or view.terms[term] > bound + _TOLERANCE * (1.0 + abs(bound))
+
+
+def floor_of(view: View, term: str) -> float:
+    """The declared bound; 0 where there is none."""
+    bound = view.term_specs[term].lower_bound
+    return bound if math.isfinite(bound) else 0.0
 
 
 class TermBounds(Remembering):
@@ -75,16 +83,16 @@ class DeadTerms(RememberingValues):
 
     def _stays(self, view: View, name: str) -> bool:
         """Whether the term keeps 90 % of its distance from the floor, since it was first seen."""
-        bound, first = view.term_specs[name].lower_bound, self.values.first(name, 1)[0]
-        floor = bound if math.isfinite(bound) else 0.0
+        floor, first = floor_of(view, name), self.values.first(name, 1)[0]
         return view.terms[name] - floor >= 0.9 * (first - floor)
 
 
 class OneTerm(RememberingValues):
     """One term has almost all of the gradient, and not because it was given a large weight (D24).
 
-    Judged are terms with a weight and a gradient, above their floor. ``stop`` where the drowned ones also stay where
-    they began.
+    Judged are terms with a weight and a gradient, above their floor. ``stop`` where drowned ones do not fall either:
+    then the spell lasts until they do, or have ten times what ``share`` leaves them, since a dominant term that is
+    learned has less of the gradient, but has decided everything by then.
 
     Args:
         share: of the sum of gradient norms, with weights and without.
@@ -101,20 +109,30 @@ class OneTerm(RememberingValues):
 
     def look(self, view: View) -> Sequence[Verdict]:
         alive = {name: share for name, share in view.shares.items() if share > 0 and view.weights[name] > 0}
-        raw = {name: share / view.weights[name] for name, share in alive.items()}
         for name in alive:
             self.values.add(name, view.terms[name])
         first = max(alive, key=lambda name: alive[name], default="")
         drowned = [name for name in alive if name != first and is_above_floor(view, name)]
-        is_bad = drowned and alive[first] > self._share and raw[first] > self._share * sum(raw.values())
-        self.bad.update([first] if is_bad else [], step=view.step)
+        stuck = [name for name in drowned if not self._fell(view, name)]
+        is_long = self.bad.length(first) >= self._looks
+        rest = (10.0 if is_long and stuck else 1.0) * (1.0 - self._share)
+        self.bad.update([first] if drowned and _is_alone(first, alive, view, rest) else [], step=view.step)
         if self.bad.length(first) < self._looks:
             return []
-        stuck = [name for name in drowned if not self._fell(view, name)]
         evidence = f"{first} has {alive[first]:.4%} of the gradient norm, {', '.join(drowned)} the rest"
+        evidence += f"; {stuck[0]} = {view.terms[stuck[0]]:.4g} has not fallen" if stuck else ""
         status: Status = "stop" if stuck and view.progress >= self._stop_at else "warn"
         return [ONE_TERM.verdict(status, evidence, step=self.bad.onset(first))]
 
     def _fell(self, view: View, name: str) -> bool:
-        first = self.values.first(name, 1)
-        return bool(first) and view.terms[name] < first[0] - 0.05 * abs(first[0])
+        """By a tenth of the way to its floor, from the first validations to the last; several of each: one is a batch."""
+        count = max(1, min(_FEW, len(self.values.first(name, KEPT)) // _FEW))
+        before, _ = mean_and_error(self.values.first(name, count))
+        after, _ = mean_and_error(self.values.last(name, count))
+        return after - floor_of(view, name) < 0.9 * (before - floor_of(view, name))
+
+
+def _is_alone(first: str, alive: Mapping[str, float], view: View, rest: float) -> bool:
+    """Whether the others have less than ``rest`` of the gradient norms, with weights and without."""
+    raw = {name: share / view.weights[name] for name, share in alive.items()}
+    return alive[first] > 1.0 - rest and raw[first] > (1.0 - rest) * sum(raw.values())

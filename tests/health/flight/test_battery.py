@@ -20,13 +20,13 @@ from distsys.health.causes import (
     RATE_TOO_LOW,
     UNRELATED_TARGETS,
 )
-from distsys.health.check import Update, View
+from distsys.health.check import View
 from distsys.health.flight.battery import NOT_ASKED, Battery
 from distsys.health.flight.progress import NothingMoves
 from distsys.health.verdict import Verdict
 from distsys.specs import TermSpec
 from tests.health.probes.support import Batch, Change, data, noise_of
-from tests.health.support import Altered, found, judged, make_run, verdicts_of
+from tests.health.support import Altered, bare_view, found, judged, make_run, verdicts_of
 
 MSE = {"mse": TermSpec("mse", "V^2", 0.0)}
 
@@ -48,13 +48,8 @@ def square(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def view_of(model: nn.Module, *, moved: float = 1.0, rate: float = 1e-2, **parts: Any) -> View:
     """A step of ``model`` whose weights have moved by ``moved`` of their size."""
     start = {name: item.detach().flatten() * (1.0 + moved) for name, item in model.named_parameters() if item.dim() > 1}
-    update = Update(True, 1.0, 1.0, None, rate, rate, (), frozenset())
-    values: dict[str, Any] = {
-        "step": 100, "planned_steps": 200, "model": model, "batch": patterns(), "outputs": {}, "trained": frozenset(),
-        "terms": {"mse": 1.0}, "weights": {"mse": 1.0}, "moved": {}, "live": {}, "gradients": {}, "ran": {},
-        "unweighted": frozenset(), "update": update, "start": start, "term_specs": MSE, "field_specs": {},
-    }  # fmt: skip
-    return View(**{**values, **parts})
+    usual = {"batch": patterns(), "terms": {"mse": 1.0}, "weights": {"mse": 1.0}, "term_specs": MSE}
+    return bare_view(model=model, start=start, learning_rate=rate, **{**usual, **parts})
 
 
 def answer(model: nn.Module, terms: Any = square, *, term: str = "mse", **view: Any) -> Verdict:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from distsys.health.causes import AT_CHANCE, DEAD_TERM, ONE_TERM, RATE_TOO_LOW, UNBOUNDED_TERM
+from distsys.health.flight.terms import OneTerm
+from distsys.health.verdict import Verdict
 from distsys.specs import TermSpec
-from tests.health.support import found, verdicts_of, with_terms
+from tests.health.support import bare_view, found, verdicts_of, with_terms
 
 Tensors = dict[str, torch.Tensor]
 
@@ -49,6 +53,68 @@ def test_a_term_in_other_units_takes_all_of_the_gradient(outside: Path, tmp_path
     verdicts = verdicts_of(outside, tmp_path, "final.weights.lambda_size=1.0", domain=domain)
     assert ONE_TERM.name in [item.cause for item in verdicts]
     assert "of the gradient norm" in verdicts[0].evidence
+
+
+def others(o: Tensors, b: Tensors, t: Tensors) -> torch.Tensor:
+    """A goal that is not the sine's."""
+    return (o["out"] - 3.0 * b["x"]).square().mean()
+
+
+LONGER = ("final.weights.lambda_size=1.0", "final.steps=600", "final.eval_every_steps=50")
+
+
+def test_a_term_that_was_drowned_stops_after_the_other_is_learned(outside: Path, tmp_path: Path) -> None:
+    domain = with_terms(lambda o, b, t: {"mse": 1e5 * t["mse"], "size": others(o, b, t)})
+    (verdict,) = verdicts_of(outside, tmp_path, *LONGER, domain=domain)
+    assert (verdict.status, verdict.cause, verdict.onset_step) == ("stop", ONE_TERM.name, 50)
+    assert "has not fallen" in verdict.evidence
+    assert "mse has 99.8" in verdict.evidence
+
+
+def test_a_drowned_term_that_falls_all_the_same_is_a_warning(outside: Path, tmp_path: Path) -> None:
+    domain = with_terms(lambda o, b, t: {"mse": 1e5 * t["mse"], "size": (o["out"] - b["y"]).abs().mean()})
+    assert found(verdicts_of(outside, tmp_path, *LONGER, domain=domain)) == [("warn", ONE_TERM.name)]
+
+
+def test_goals_of_one_unit_that_do_not_agree_are_healthy(outside: Path, tmp_path: Path) -> None:
+    domain = with_terms(lambda o, b, t: {"mse": t["mse"], "size": others(o, b, t)})
+    assert ONE_TERM.name not in [item.cause for item in verdicts_of(outside, tmp_path, *LONGER, domain=domain)]
+
+
+SPECS = {name: TermSpec(name, "1", 0.0) for name in ("large", "small")}
+
+
+def weighed(check: OneTerm, shares: list[float], values: list[float]) -> list[str]:
+    """What is said of ``large`` at the last of some validations, half of a run, where ``small`` has these values."""
+    verdicts: Sequence[Verdict] = []
+    for number, (share, value) in enumerate(zip(shares, values, strict=True)):
+        view = bare_view(step=100 + number, terms={"large": 1.0, "small": value}, weights={"large": 1.0, "small": 1.0},
+                         shares={"large": share, "small": 1.0 - share}, term_specs=SPECS)  # fmt: skip
+        verdicts = check.look(view)
+    return [item.status for item in verdicts]
+
+
+@pytest.mark.parametrize(
+    ("shares", "values", "said"),
+    [
+        ([0.9998], [1.0], []),
+        ([0.9998, 0.9998], [1.0, 1.0], ["stop"]),
+        ([0.9998, 0.9998], [1.0, 0.5], ["warn"]),
+        ([0.9998, 0.9998, 0.995], [1.0, 1.0, 1.0], ["stop"]),
+        ([0.9998, 0.9998, 0.995], [1.0, 1.0, 0.5], []),
+        ([0.9998, 0.9998, 0.98], [1.0, 1.0, 1.0], []),
+        ([0.995, 0.995, 0.995], [1.0, 1.0, 1.0], []),
+        ([0.9998, 0.9998], [0.0, 0.0], []),
+        ([0.9998, math.nan, 0.9998], [1.0, 1.0, 1.0], []),
+        ([0.9998, 0.9998], [1.0, math.nan], []),
+    ],
+)
+def test_what_is_said_of_a_course_of_shares(shares: list[float], values: list[float], said: list[str]) -> None:
+    assert weighed(OneTerm(), shares, values) == said
+    first, second = OneTerm(), OneTerm()
+    weighed(first, shares[:-1], values[:-1])
+    second.load(first.state())
+    assert weighed(second, shares[-1:], values[-1:]) == said
 
 
 def test_a_small_weight_is_a_choice(outside: Path, tmp_path: Path) -> None:
