@@ -123,6 +123,14 @@ def decode_setting(u: Float[Tensor, "*items 13"]) -> Float[Tensor, "*items 13"]:
     return scaled.where(~is_log, scaled.where(is_log, scaled.new_zeros(())).exp())
 
 
+def nearest(u: Float[Tensor, "items 13"]) -> Float[Tensor, "items 13"]:
+    """The setting within bounds that is nearest to ``u``, itself if it is within; NaN stays NaN.
+
+    What leaves its bounds is for health and ``in_bounds_fraction`` to name, so that a run is judged and not broken off.
+    """
+    return u.clamp(0.0, 1.0)
+
+
 def sort_bells(u: Float[Tensor, "items 13"]) -> Float[Tensor, "items 13"]:
     """The same settings with their three bells in order of centre frequency, so that each response has one name."""
     physical = decode_setting(u)

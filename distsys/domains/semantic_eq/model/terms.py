@@ -8,6 +8,7 @@ from torch import Tensor
 from distsys.domains.protocol import Batch, Outputs
 from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.data.settings import nearest
 from distsys.domains.semantic_eq.model import losses
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 
@@ -29,7 +30,7 @@ def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, T
     """Unweighted terms, see ``losses``; an autoencoder without a variance has no divergence."""
     activation = outputs["activation"]
     return {
-        "response": losses.response_loss(response_db(outputs["u"]), target_db=batch["curve_db"]),
+        "response": losses.response_loss(response_db(nearest(outputs["u"])), target_db=batch["curve_db"]),
         "params": losses.parameter_loss(outputs["u"], target_u=batch["u"]),
         "contrastive": losses.contrastive_loss(
             outputs["projection"].float(), label=batch["label"], temperature=config.model.temperature

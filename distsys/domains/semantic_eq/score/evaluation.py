@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distsys.domains.protocol import EvalSet, Evaluation
 from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.data.settings import nearest
 from distsys.domains.semantic_eq.model.losses import contrastive_chance, contrastive_loss
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 from distsys.domains.semantic_eq.score import metrics
@@ -35,12 +36,12 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     known = model.encode(data.reference["u"], curve_db=data.reference["curve_db"]).mean
     u = model.decode(latent)
     extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
-    estimate_db = response_db(u)
+    estimate_db = response_db(nearest(u))
     errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
         "response_mae_db": float(errors.mean()),
-        **metrics.parameter_errors(u, target_u=batch["u"]),
+        **metrics.parameter_errors(nearest(u), target_u=batch["u"]),
         "in_bounds_fraction": min(metrics.in_bounds_fraction(u), metrics.in_bounds_fraction(extreme)),
         "active_units": float(metrics.active_units(latent)),
         "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
