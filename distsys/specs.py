@@ -70,6 +70,8 @@ class FieldSpec:
         unit: of its values.
         low, high: physical range of its finite values.
         spread: band of the standard deviation of a batch of it, where it is known: what is scaled twice leaves it.
+        columns: kind of each place along the last axis (gain, frequency, Q), where these are quantities of their own
+            and not samples of one signal; places of one kind are judged together.
     """
 
     name: str
@@ -78,6 +80,7 @@ class FieldSpec:
     low: float = -math.inf
     high: float = math.inf
     spread: tuple[float, float] | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,10 @@ SCHEDULE_ORDER = Cause(
 MIXED_UNITS = Cause("one scale for different units", "scale every column by its own range, frequencies by a logarithm")
 OUT_OF_BOUNDS = Cause("outputs outside their range", "bound the model's heads to the declared range")
 ONE_TERM = Cause("one term takes all of the gradient", "lower its weight, or scale it: the others do nothing")
+ONE_COLUMN = Cause(
+    "one column takes all of the gradient",
+    "scale every column by its own range, frequencies by a logarithm, or weigh columns apart",
+)
 AT_CHANCE = Cause("a term stays at chance", "raise its weight or the learning rate; check that positives exist")
 CIRCULAR_TARGET = Cause("the target depends on the noise", "make the target from clean data alone")
 NOT_FINITE = Cause(

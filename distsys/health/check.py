@@ -58,6 +58,8 @@ class View:
         weights: of each term, by the term's name.
         moved: each term when every item is given the outputs of another; empty at most looks.
         live: share of items whose outputs get a gradient of the term, by its name; empty at some looks.
+        columns: squared norm of the objective's gradient with respect to an output that answers a field with columns,
+            by output and kind of column; empty where ``live`` is.
         gradients: norm of each trainable parameter's gradient before clipping; None where it has none.
         ran: modules that were called, by id; True when gradients were recorded in them.
         unweighted: parameters that only terms of weight zero reach.
@@ -88,6 +90,7 @@ class View:
     eigen: Eigen | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     battery: Battery | None = None
+    columns: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def progress(self) -> float:

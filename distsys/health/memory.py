@@ -9,6 +9,9 @@ from typing import Any
 KEPT = 24
 """Values of a history's beginning, and as many of its end: enough for a standard error."""
 
+_FEW = 3
+"""Values that are averaged, where each is one batch's."""
+
 
 class Streaks:
     """Looks in a row at which something was bad, by what it is, and the step of the first of them."""
@@ -80,6 +83,14 @@ def mean_and_error(values: list[float]) -> tuple[float, float]:
     if count == 1:
         return mean, math.inf
     return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)
+
+
+def fell_a_tenth(values: History, name: str, *, floor: float = 0.0) -> bool:
+    """By a tenth of the way to ``floor``, from the mean of the first few values to that of the last."""
+    count = max(1, min(_FEW, len(values.first(name, KEPT)) // _FEW))
+    before, _ = mean_and_error(values.first(name, count))
+    after, _ = mean_and_error(values.last(name, count))
+    return after - floor < 0.9 * (before - floor)
 
 
 class Remembering:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from distsys.config.schema import HealthConfig
 from distsys.health.check import ZERO_HEAD_STEPS, Check, Update, View
+from distsys.health.columns import answered
 from distsys.health.flight.battery import Battery, TermsWith
 from distsys.health.flight.movement import sampled
 from distsys.health.observation import Observation, TermsOf
@@ -122,10 +123,21 @@ class Monitor:
         """The forward pass of a step that is looked at, before its backward pass."""
         every = self._config.every
         live = step > ZERO_HEAD_STEPS and (step in DENSE or step % (_LIVE_EVERY * every) == 0)
-        look.saw(batch, outputs, terms, weights, live=live, moved=step % every == 0 and step >= self._steps // 4)
+        moved = step % every == 0 and step >= self._steps // 4
+        columns = self._columns_of(outputs, batch) if live else {}
+        look.saw(batch, outputs, terms, weights, live=live, moved=moved, columns=columns)
         off = frozenset(name for name, weight in weights.items() if weight == 0.0)
         if step in _REACH_AT or step % (10 * every) == 0 or off != self._off:
             self._unweighted, self._off = look.reach(terms, weights), off
+
+    def _columns_of(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Sequence[str]]:
+        """Of outputs that answer a field with declared columns."""
+        if not any(item.columns for item in self._fields.values()):
+            return {}
+        real = [name for name, value in outputs.items() if value.dim() > 1 and not value.is_complex()]
+        names = {name: answered(name, outputs, batch, self._fields.values()) for name in real}
+        found = {name: self._fields[of].columns for name, of in names.items() if of in self._fields}
+        return {name: columns for name, columns in found.items() if outputs[name].shape[-1] == len(columns)}
 
     def end(
         self,
@@ -160,7 +172,7 @@ class Monitor:
             trained=look.trained, terms=numbers["terms"], weights=look.weights, moved=numbers["moved"],
             live=numbers["live"], gradients=look.gradients(norms), ran=look.ran, unweighted=self._unweighted,
             update=update, start=self._start, term_specs=self._terms, field_specs=self._fields, eigen=look.eigen,
-            battery=self._battery,
+            battery=self._battery, columns=look.columns(),
         )  # fmt: skip
         self._ask(view, at_validation=False)
         self._last = replace(view, batch={}, outputs={})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from distsys.health.columns import by_kind
 from distsys.health.eigen import EigenWatch
 
 TermsOf = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -33,6 +34,7 @@ class Observation:
         self.trained: frozenset[str] = frozenset()
         self.weights: Mapping[str, float] = {}
         self._scalars: dict[str, dict[str, Tensor]] = {"terms": {}, "live": {}, "moved": {}, "gradients": {}}
+        self._columns: dict[str, tuple[Sequence[str], Tensor]] = {}
         self._silent: list[str] = []
 
     def __enter__(self) -> Self:
@@ -56,22 +58,43 @@ class Observation:
         *,
         live: bool,
         moved: bool,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """After the forward pass, before the backward pass frees its graph.
 
         Args:
             live: measure which items give each term a gradient, at a backward pass through each loss.
             moved: measure terms with outputs exchanged, at a forward pass through the losses.
+            columns: of outputs whose gradient is measured by kind of column too, if ``live``.
         """
         self.batch, self.weights = batch, weights
         self.outputs = {name: value.detach() for name, value in outputs.items()}
         self.trained = frozenset(name for name, value in outputs.items() if value.requires_grad)
         self._scalars["terms"] = {name: value.detach() for name, value in terms.items()}
         if live:
-            tensors = [outputs[name] for name in sorted(self.trained)]
-            self._scalars["live"] = {name: _live_share(value, tensors) for name, value in terms.items()}
+            self._take_slopes(outputs, terms, columns or {})
         if moved:
             self._scalars["moved"] = self._moved_terms()
+
+    def _take_slopes(
+        self, outputs: Mapping[str, Tensor], terms: Mapping[str, Tensor], columns: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Gradients of each term with respect to outputs; of their weighted sum only what columns ask for is kept."""
+        trained = {name: outputs[name] for name in sorted(self.trained)}
+        sums: dict[str, Tensor] = {}
+        for term, value in terms.items():
+            slopes = _slopes(value, trained)
+            self._scalars["live"][term] = _live_share(slopes.values(), value.device)
+            for name in slopes.keys() & columns.keys():
+                sums[name] = sums.get(name, torch.zeros_like(slopes[name])) + self.weights[term] * slopes[name]
+        self._columns = {name: (columns[name], by_kind(value, columns[name])) for name, value in sums.items()}
+
+    def columns(self) -> dict[str, dict[str, float]]:
+        """Squared gradient norm of each kind of column, by output."""
+        return {
+            name: dict(zip(dict.fromkeys(kinds), squares.tolist(), strict=True))
+            for name, (kinds, squares) in self._columns.items()
+        }
 
     def reach(self, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> frozenset[str]:
         """Parameters that terms of weight zero reach."""
@@ -130,14 +153,18 @@ def _given_to_others(value: Tensor) -> Tensor:
     return value.roll(max(1, len(value) // 2), 0)
 
 
-def _live_share(term: Tensor, outputs: list[Tensor]) -> Tensor:
-    """Share of items that get a gradient, at the output where most do."""
-    nothing = torch.zeros((), device=term.device)
+def _slopes(term: Tensor, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gradient of ``term`` with respect to each output that it looks at."""
     if not term.requires_grad or not outputs:
-        return nothing
-    found = torch.autograd.grad(term, outputs, retain_graph=True, allow_unused=True)
-    shares = [_nonzero_rows(item) for item in found if item is not None and item.numel()]
-    return torch.stack(shares).amax() if shares else nothing
+        return {}
+    found = torch.autograd.grad(term, list(outputs.values()), retain_graph=True, allow_unused=True)
+    return {name: item for name, item in zip(outputs, found, strict=True) if item is not None and item.numel()}
+
+
+def _live_share(slopes: Collection[Tensor], device: torch.device) -> Tensor:
+    """Share of items that get a gradient, at the output where most do."""
+    shares = [_nonzero_rows(item) for item in slopes]
+    return torch.stack(shares).amax() if shares else torch.zeros((), device=device)
 
 
 def _nonzero_rows(gradient: Tensor) -> Tensor:

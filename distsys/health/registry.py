@@ -11,6 +11,7 @@ from typing import Any, Literal
 from distsys.errors import ConfigError, did_you_mean
 from distsys.health.check import Check
 from distsys.health.flight.bounds import OutputsInRange, OutputsOnBound
+from distsys.health.flight.columns import OneColumn
 from distsys.health.flight.eigenvalues import NearEigenvalues
 from distsys.health.flight.gradients import GradientState, StaleGradients
 from distsys.health.flight.optimiser import HeldParameters, ScheduleOrder, StepOrder
@@ -33,6 +34,7 @@ SHIPPED: tuple[type[Any], ...] = (
     OutputsInRange,
     DeadTerms,
     OneTerm,
+    OneColumn,
     NothingMoves,
     AtChance,
 )

@@ -44,6 +44,11 @@ def fields_are_those_of_a_batch(subject: Subject) -> None:
     require(set(batch) == set(declared), f"a batch holds {sorted(batch)}, fields declare {sorted(declared)}")
     for name, values in batch.items():
         require(len(values) == _FEW, f"'{name}' of {_FEW} items has {len(values)} rows")
+        columns = declared[name].columns
+        require(
+            not columns or values.shape[-1] == len(columns),
+            f"'{name}' has {values.shape[-1]} places along its last axis, columns declare {len(columns)}",
+        )
         real = torch.view_as_real(values) if values.is_complex() else values.double()
         finite = real[torch.isfinite(real)]
         low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 0.0)

@@ -44,7 +44,7 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
         FieldSpec("snapshots", "noisy input", "1", spread=(0.2, 20.0)),
         FieldSpec("num_sources", "conditioning", "count", 1.0, MAX_SOURCES),
         FieldSpec("num_snapshots", "bookkeeping", "count", 1.0),
-        FieldSpec("uvq", "target", "1, 1, 1/m", -1.0),
+        FieldSpec("uvq", "target", "1, 1, 1/m", -1.0, columns=("u", "v", "q")),
         FieldSpec("amplitudes", "target", "1"),
         FieldSpec("noise_variance", "bookkeeping", "1", 0.0),
         FieldSpec("snr_db", "bookkeeping", "dB"),

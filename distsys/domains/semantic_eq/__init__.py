@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from distsys.domains.kit import DomainInRooms
 from distsys.domains.protocol import FieldSpec, MetricSpec, TermSpec
 from distsys.domains.semantic_eq.config import Config, Request
+from distsys.domains.semantic_eq.data.settings import PARAMETERS
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         TermSpec("kl", "nat", 0.0),
     )
     fields = (
-        FieldSpec("u", "input", "1", 0.0, 1.0, spread=(0.02, 0.5)),
+        FieldSpec("u", "input", "1", 0.0, 1.0, spread=(0.02, 0.5), columns=tuple(item.kind for item in PARAMETERS)),
         FieldSpec("curve_db", "input", "dB", -60.0, 60.0, spread=(0.3, 20.0)),
         FieldSpec("label", "target", "index", -1.0),
     )

@@ -1,4 +1,4 @@
-"""Tensors of a step as rows of numbers, an item a row, and which field of the batch an output answers."""
+"""Tensors of a step as rows of numbers, an item a row, and the target that an output answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distsys.health.check import View
+from distsys.health.columns import answered
 from distsys.specs import FieldSpec
 
 _FEWEST_VALUES = 16
@@ -27,21 +28,15 @@ def rows_of(value: Tensor) -> Tensor | None:
 
 def target_of(view: View, output: str) -> Tensor | None:
     """The field that ``output`` of a step answers, as rows."""
-    return answered(output, view.outputs[output], batch=view.batch, fields=view.field_specs)
+    return answer_to(output, view.outputs, batch=view.batch, fields=view.field_specs)
 
 
-def answered(
-    output: str, value: Tensor, *, batch: Mapping[str, Tensor], fields: Mapping[str, FieldSpec]
+def answer_to(
+    output: str, outputs: Mapping[str, Tensor], *, batch: Mapping[str, Tensor], fields: Mapping[str, FieldSpec]
 ) -> Tensor | None:
-    """The field that an output of this name and value answers: one of its name, else the only target of its shape."""
-    if output in batch and batch[output].shape == value.shape:
-        return rows_of(batch[output])
-    alike = [
-        name
-        for name, spec in fields.items()
-        if spec.role == "target" and name in batch and batch[name].shape == value.shape
-    ]
-    return rows_of(batch[alike[0]]) if len(alike) == 1 else None
+    """The field that one of ``outputs`` answers, as rows; None where it answers none."""
+    name = answered(output, outputs, batch, fields.values())
+    return None if name is None else rows_of(batch[name])
 
 
 def on_bound(rows: Tensor, target: Tensor | None) -> tuple[float, str]:

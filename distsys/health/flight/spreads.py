@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from distsys.health.flight.rows import answered, rows_of
+from distsys.health.flight.rows import answer_to, rows_of
 from distsys.specs import FieldSpec
 
 ROUNDING = 1e-5
@@ -27,7 +27,7 @@ def spreads(outputs: Mapping[str, Tensor], *, batch: Mapping[str, Tensor], field
         if rows is None or len(rows) < _FEWEST_ITEMS or not bool(torch.isfinite(rows).all()):
             continue
         alone[name] = _share(_across(rows), float(rows.square().mean().sqrt())), "from item to item, beside its size,"
-        target = answered(name, value, batch=batch, fields=fields)
+        target = answer_to(name, outputs, batch=batch, fields=fields)
         if target is None or not _across(target) > 0:
             continue
         compared[name] = _share(_across(rows), _across(target)), "from item to item, beside its target's spread,"

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from distsys.health.causes import DEAD_TERM, ONE_TERM, UNBOUNDED_TERM
 from distsys.health.check import View
-from distsys.health.memory import KEPT, Remembering, RememberingValues, mean_and_error
+from distsys.health.memory import Remembering, RememberingValues, fell_a_tenth
 from distsys.health.verdict import Status, Verdict
 
-_FEW = 3
-"""Validations that are averaged."""
 _TOLERANCE = 1e-3
 """Of a bound, relative to its size but at least 1: sums in float32."""
 
@@ -113,7 +111,7 @@ class OneTerm(RememberingValues):
             self.values.add(name, view.terms[name])
         first = max(alive, key=lambda name: alive[name], default="")
         drowned = [name for name in alive if name != first and is_above_floor(view, name)]
-        stuck = [name for name in drowned if not self._fell(view, name)]
+        stuck = [name for name in drowned if not fell_a_tenth(self.values, name, floor=floor_of(view, name))]
         is_long = self.bad.length(first) >= self._looks
         rest = (10.0 if is_long and stuck else 1.0) * (1.0 - self._share)
         self.bad.update([first] if drowned and _is_alone(first, alive, view, rest) else [], step=view.step)
@@ -123,13 +121,6 @@ class OneTerm(RememberingValues):
         evidence += f"; {stuck[0]} = {view.terms[stuck[0]]:.4g} has not fallen" if stuck else ""
         status: Status = "stop" if stuck and view.progress >= self._stop_at else "warn"
         return [ONE_TERM.verdict(status, evidence, step=self.bad.onset(first))]
-
-    def _fell(self, view: View, name: str) -> bool:
-        """By a tenth of the way to its floor, from the first validations to the last; several of each: one is a batch."""
-        count = max(1, min(_FEW, len(self.values.first(name, KEPT)) // _FEW))
-        before, _ = mean_and_error(self.values.first(name, count))
-        after, _ = mean_and_error(self.values.last(name, count))
-        return after - floor_of(view, name) < 0.9 * (before - floor_of(view, name))
 
 
 def _is_alone(first: str, alive: Mapping[str, float], view: View, rest: float) -> bool:

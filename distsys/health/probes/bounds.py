@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distsys.health.causes import OUTPUT_ON_BOUND
-from distsys.health.flight.rows import answered, on_bound, rows_of
+from distsys.health.flight.rows import answer_to, on_bound, rows_of
 from distsys.health.probes.patient import Patient
 from distsys.health.probes.tensors import evaluating
 from distsys.health.verdict import Verdict
@@ -22,7 +22,7 @@ def outputs_on_bound(patient: Patient) -> list[Verdict]:
         rows = rows_of(value)
         if rows is None:
             continue
-        share, bounds = on_bound(rows, answered(name, value, batch=batch, fields=fields))
+        share, bounds = on_bound(rows, answer_to(name, outputs, batch=batch, fields=fields))
         if share > _MOST:
             evidence = f"{share:.0%} more of the values of '{name}' than of its target's lie exactly on {bounds}"
             return [OUTPUT_ON_BOUND.verdict("warn", evidence, step=len(patient.rehearsal.steps))]

@@ -19,8 +19,8 @@ _ERRORS = 6.0
 """Standard errors by which chance may move a statistic of a few items."""
 _UNIT = 0.3
 """How far from mean 0 and standard deviation 1 what was standardised may lie."""
-_COLUMNS, _COLUMNS_OF_MANY = 64, 8
-"""More of them are samples of a signal, not quantities; the second where an item has several rows of them."""
+_COLUMNS = 64
+"""More of them are samples of a signal, not quantities, where nothing is declared."""
 _RANGE = 100.0
 """Between standard deviations of columns that share one scale."""
 
@@ -80,14 +80,16 @@ def column_ranges(patient: Patient) -> list[Verdict]:
     found = []
     for item in patient.role("input", "noisy input", "conditioning", "target"):
         values = patient.late[item.name]
-        most = {2: _COLUMNS, 3: _COLUMNS_OF_MANY}.get(values.ndim, 0)
-        if not is_numeric(values) or values.is_complex() or not 1 < values.shape[-1] <= most:
+        is_table = values.ndim == 2 and 1 < values.shape[1] <= _COLUMNS
+        if not is_numeric(values) or values.is_complex() or not (is_table or item.columns):
             continue
-        spreads = real(values).nan_to_num(0.0).flatten(0, -2).std(dim=0, correction=0)
+        spreads = real(values).nan_to_num(0.0).reshape(-1, values.shape[-1]).std(dim=0, correction=0)
         varying = spreads[spreads > 1e-9 * spreads.max()]
         if len(varying) < 2 or float(varying.max() / varying.min()) < _RANGE:
             continue
         many, few = int(torch.argmax(spreads)), int(torch.argmin(spreads.masked_fill(spreads == 0, math.inf)))
-        evidence = f"column {many} of '{item.name}' varies by {float(varying.max()):.3g} {item.unit}"
-        found.append(MIXED_UNITS.verdict("warn", f"{evidence}, column {few} by {float(varying.min()):.3g}", step=0))
+        names = item.columns or [str(number) for number in range(len(spreads))]
+        evidence = f"column {names[many]} of '{item.name}' varies by {float(varying.max()):.3g} {item.unit}"
+        text = f"{evidence}, column {names[few]} by {float(varying.min()):.3g}"
+        found.append(MIXED_UNITS.verdict("warn", text, step=0))
     return found

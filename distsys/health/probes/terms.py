@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from distsys.health.causes import DEAD_TERM, NOT_FINITE, ONE_TERM, UNBOUNDED_TERM
+from distsys.health.causes import DEAD_TERM, NOT_FINITE, ONE_COLUMN, ONE_TERM, UNBOUNDED_TERM
+from distsys.health.columns import UNDONE, alone, answered, by_kind, errors
 from distsys.health.probes.patient import Patient, Tensors
 from distsys.health.probes.tensors import gradient_norm, gradients, is_numeric, real, trainable
 from distsys.health.verdict import Verdict
@@ -186,16 +187,27 @@ def _alone(norms: Mapping[str, float]) -> str | None:
 
 
 def _columns(patient: Patient, outputs: Tensors, terms: Tensors) -> list[Verdict]:
+    """Declared columns by kind; of tables without a declaration each column, if there are few."""
     weights = list(patient.weights.values())[-1](1.0)
     total = torch.stack([terms[term.name].float() * weights[term.name] for term in patient.terms]).sum()
     found = []
     for name, values in outputs.items():
-        if not values.requires_grad or values.is_complex() or values.ndim != 2 or not 2 < values.shape[1] <= _COLUMNS:
+        of = answered(name, outputs, patient.late, patient.fields)
+        kinds = _kinds(values, next((item.columns for item in patient.fields if item.name == of), ()))
+        if not kinds or not values.requires_grad or values.is_complex():
             continue
         for gradient in gradients(total, [values]):
-            norms = gradient.double().norm(dim=0)
-            if int((norms > 0).sum()) > 2 and float(norms.max()) > _ALONE * float(norms.sum()):
-                evidence = f"column {int(norms.argmax())} of output '{name}' has "
-                evidence += f"{100 * float(norms.max() / norms.sum()):.4f} % of the gradient of all {len(norms)}"
-                found.append(ONE_TERM.verdict("warn", evidence, step=len(patient.rehearsal.steps)))
+            squares = dict(zip(dict.fromkeys(kinds), by_kind(gradient, kinds).tolist(), strict=True))
+            first = alone(squares)
+            left = {} if of is None else errors(values, patient.late[of], kinds)
+            if first is None or not any(left.get(kind, 1.0) > UNDONE for kind in squares if kind != first):
+                continue
+            share = squares[first] / sum(squares.values())
+            evidence = f"column '{first}' of output '{name}' has {share:.4%} of the squared gradient norm of all"
+            found.append(ONE_COLUMN.verdict("warn", evidence, step=len(patient.rehearsal.steps)))
     return found
+
+
+def _kinds(values: Tensor, declared: Sequence[str]) -> Sequence[str]:
+    is_table = values.ndim == 2 and 2 < values.shape[1] <= _COLUMNS
+    return declared or ([str(number) for number in range(values.shape[1])] if is_table else [])
