@@ -99,3 +99,19 @@ class Generation:
     assumed_spread: float
     measured_spread: float
     guarded: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """Something that was encoded and decoded again.
+
+    Args:
+        original, decoded: [items, ...] each, in ``unit``; NaN of the original is not compared.
+        low, high: physical range, where it is declared; else that of the original.
+    """
+
+    original: Tensor
+    decoded: Tensor
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf

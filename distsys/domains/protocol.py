@@ -20,6 +20,7 @@ from distsys.specs import Generation as Generation
 from distsys.specs import Kind as Kind
 from distsys.specs import MetricSpec as MetricSpec
 from distsys.specs import Role as Role
+from distsys.specs import RoundTrip as RoundTrip
 from distsys.specs import TermSpec as TermSpec
 
 if TYPE_CHECKING:
@@ -285,6 +286,15 @@ class Renoising(Protocol):
 
     def renoised(self, source: Any) -> TrainSource:
         """The items of a training source with other noise and all else the same."""
+        ...
+
+
+@runtime_checkable
+class Coded(Protocol):
+    """What a domain has besides, which encodes data and decodes answers: each must undo the other."""
+
+    def round_trip(self, config: Any, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
+        """What stands in a training ``batch`` encoded and decoded again, by what it is."""
         ...
 
 

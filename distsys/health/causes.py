@@ -24,6 +24,9 @@ class Cause:
 
 
 SCALED_TWICE = Cause("scaled twice", "scale the signal once: decode(encode(x)) must be x, in the unit that is declared")
+ROUND_TRIP = Cause(
+    "decoding does not undo encoding", "make each the other's inverse over the whole declared range, edges included"
+)
 CONDITIONING_SCALE = Cause(
     "conditioning scaled by another signal", "scale the conditioning by its own statistic, or both by the target's"
 )

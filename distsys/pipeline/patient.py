@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from distsys.config.schema import CoreConfig
-from distsys.domains.protocol import AnyDomain, Batch, EvalSet, Generative, Renoising, effective_constraints, to_device
+from distsys.domains.protocol import (
+    AnyDomain,
+    Batch,
+    Coded,
+    EvalSet,
+    Generative,
+    Renoising,
+    effective_constraints,
+    to_device,
+)
 from distsys.health.probes.patient import NUM_ITEMS, Evaluated, Patient, Rehearsal
 from distsys.pipeline.rehearsal import rehearse
 from distsys.training.data import built_data
@@ -60,6 +69,7 @@ class _Maker:
             learning_rate=self.config.optimizer.learning_rate,
             grad_clip_norm=self.config.optimizer.grad_clip_norm,
             renoised=self._renoised(),
+            round_trip=self._round_trip(),
             generation=self._generation(),
         )
 
@@ -109,6 +119,13 @@ class _Maker:
             return None
         source = domain.renoised(built_data(domain, self.config).train)
         return lambda indices, progress: to_device(source.batch(indices, progress=progress), self.device)
+
+    def _round_trip(self) -> Any:
+        domain = self.domain
+        if not isinstance(domain, Coded):
+            return None
+        statistics = built_data(domain, self.config).statistics
+        return lambda batch: domain.round_trip(self.config, statistics, batch)
 
     def _generation(self) -> Any:
         domain = self.domain

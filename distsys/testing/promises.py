@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from distsys.config.reuse import forgetting
-from distsys.domains.protocol import Batch, Evaluation
+from distsys.domains.protocol import Batch, Coded, Evaluation
 from distsys.errors import DistsysError
+from distsys.health.probes.codec import EXACT, misfit
 from distsys.testing.changes import changed_configs, difference
 from distsys.testing.subject import Subject
 from distsys.training.checkpoint import directory_of, load
@@ -57,6 +58,14 @@ def fields_are_those_of_a_batch(subject: Subject) -> None:
             item.low <= low and high <= item.high,
             f"'{name}' holds {low:g} to {high:g} {item.unit}, declared are {item.low:g} to {item.high:g}",
         )
+
+
+def decoding_undoes_encoding(subject: Subject) -> None:
+    """Where the domain offers its codec's round trip, items come back as they were, to 1e-5 of their range."""
+    if isinstance(subject.domain, Coded):
+        trips = subject.domain.round_trip(subject.config, subject.bundle.statistics, subject.batch(_FEW))
+        for name, trip in trips.items():
+            require(misfit(trip) <= EXACT, f"'{name}' comes back {misfit(trip):.2g} of its range beside what it was")
 
 
 def terms_are_as_declared(subject: Subject) -> None:
@@ -226,6 +235,7 @@ def _equal(first: Mapping[str, Tensor] | Batch, second: Mapping[str, Tensor] | B
 
 PROMISES: tuple[Callable[[Subject], None], ...] = (
     fields_are_those_of_a_batch,
+    decoding_undoes_encoding,
     terms_are_as_declared,
     gradients_reach_every_parameter,
     items_are_a_function_of_their_index,

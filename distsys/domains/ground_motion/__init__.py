@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.ground_motion.config import NUM_FOLDS, Config, Request
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, Generation, Inspection, MetricSpec, TermSpec
+from distsys.domains.protocol import (
+    Batch,
+    FieldSpec,
+    Generation,
+    Inspection,
+    MetricSpec,
+    RoundTrip,
+    Statistics,
+    TermSpec,
+)
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
@@ -48,3 +58,7 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
     def inspect(self, config: Config, *, seed: int) -> Inspection:
         """Records by source: peaks, spectra, and the scale that a diffusion would see."""
         return self._room("data.inspection").inspect(config, seed=seed)
+
+    def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
+        """A motion written and read again, in PEER's format and over its peak."""
+        return self._room("data.rereading").round_trip(batch["motion"])

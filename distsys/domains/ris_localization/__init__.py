@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import FieldSpec, MetricSpec, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
 from distsys.domains.ris_localization.config import MAX_SOURCES, Config, Request
 from distsys.health.verdict import Constraint
 
@@ -54,3 +55,7 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
     def renoised(self, source: SceneSource) -> SceneSource:
         """The same scenes and signals in other noise."""
         return source.renoised()
+
+    def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
+        """Places of sources through angles and ranges and back."""
+        return self._room("data.geometry").round_trip(batch["uvq"], batch["num_sources"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import FieldSpec, MetricSpec, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
 from distsys.domains.semantic_eq.config import Config, Request
 from distsys.domains.semantic_eq.data.settings import PARAMETERS
 from distsys.health.verdict import Constraint
@@ -38,3 +39,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         FieldSpec("curve_db", "input", "dB", -60.0, 60.0, spread=(0.3, 20.0)),
         FieldSpec("label", "target", "index", -1.0),
     )
+
+    def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
+        """Every parameter through u and back."""
+        return self._room("data.settings").round_trip(batch["u"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import EvalSet, Evaluation, FieldSpec, MetricSpec, TermSpec
+from distsys.domains.protocol import Batch, EvalSet, Evaluation, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
 from distsys.domains.speaker_extraction.config import RMS_RATIO_BAND, Config, Request
 from distsys.health.verdict import Constraint
 
@@ -54,3 +54,7 @@ class SpeakerExtraction(DomainInRooms[Config, "Extractor"]):
     def export(self, model: Extractor) -> Mapping[str, bytes]:
         """The extractor as a program that needs no distsys, by file suffix."""
         return self._room("model.export").export(model)
+
+    def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
+        """A mixture through the transform that masks are laid over, and back."""
+        return self._room("model.terms").round_trip(batch["mixture"], config.model)

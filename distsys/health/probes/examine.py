@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from distsys.errors import DistsysError
 from distsys.health.probes.anchor import scale_anchor
 from distsys.health.probes.bounds import outputs_on_bound
+from distsys.health.probes.codec import decoding_undoes_encoding
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.eigen import eigenvalue_gaps
 from distsys.health.probes.evaluation import evaluation_works, losses_agree
@@ -25,6 +26,7 @@ from distsys.health.verdict import Status, Verdict, is_sick
 PROBES: Mapping[str, Probe] = {
     "data in their range": data_in_range,
     "scale of data": data_scale,
+    "decode and encode": decoding_undoes_encoding,
     "stored statistics": stored_statistics,
     "range of columns": column_ranges,
     "level of noise": noise_level,

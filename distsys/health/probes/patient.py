@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from distsys.health.verdict import Constraint, Verdict
-from distsys.specs import FieldSpec, Generation, MetricSpec, TermSpec
+from distsys.specs import FieldSpec, Generation, MetricSpec, RoundTrip, TermSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,6 +76,7 @@ class Patient:
         evaluate: metrics of a model on some frozen items; may raise whatever the domain raises.
         settings: learning rate and clipping norm (None: gradients are left alone).
         renoised: the same items with other noise, where the domain offers them.
+        round_trip: a batch encoded and decoded again, where the domain offers it.
         generation: what a generative model does, where there is one.
     """
 
@@ -97,6 +98,7 @@ class Patient:
     learning_rate: float
     grad_clip_norm: float | None = None
     renoised: Callable[[Sequence[int], float], Tensors] | None = None
+    round_trip: Callable[[Tensors], Mapping[str, RoundTrip]] | None = None
     generation: Callable[[nn.Module, Tensors], Generation] | None = None
 
     @cached_property

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.shapes import Float
+from distsys.shapes import Float, Int
+from distsys.specs import RoundTrip
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,17 @@ def to_physical(uvq: Float[Tensor, "*items 3"]) -> Float[Tensor, "*items 3"]:
     v = v.clamp(-1.0, 1.0)
     cosine = (1.0 - v.square()).clamp(min=1e-12).sqrt()
     return torch.stack([(u / cosine).clamp(-1.0, 1.0).asin(), v.asin(), 1.0 / q.clamp(min=1e-6)], dim=-1)
+
+
+def round_trip(uvq: Float[Tensor, "scenes sources 3"], num_sources: Int[Tensor, " scenes"]) -> dict[str, RoundTrip]:
+    """(u, v, q) of sources that are there, through angles and ranges and back; in float64, as scenes are made."""
+    is_there = torch.arange(uvq.shape[1], device=uvq.device) < num_sources[:, None]
+    original = uvq.double()[is_there]
+    decoded = from_physical(to_physical(original))
+    return {
+        name: RoundTrip(original[:, column], decoded[:, column], unit)
+        for column, (name, unit) in enumerate((("u", "1"), ("v", "1"), ("q", "1/m")))
+    }
 
 
 def cartesian_m(physical: Float[Tensor, "*items 3"]) -> Float[Tensor, "*items 3"]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from distsys.domains.semantic_eq.config import NUM_PARAMETERS
 from distsys.shapes import Float
+from distsys.specs import RoundTrip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,6 +122,22 @@ def decode_setting(u: Float[Tensor, "*items 13"]) -> Float[Tensor, "*items 13"]:
     scaled = floor + u * (ceiling - floor)
     is_log = _is_log(u)
     return scaled.where(~is_log, scaled.where(is_log, scaled.new_zeros(())).exp())
+
+
+def round_trip(share: Float[Tensor, "items 13"]) -> dict[str, RoundTrip]:
+    """Every parameter at this share of its range, and at its ends, through u and back; in float64, as data are."""
+    share = share.double()
+    low, high = (
+        share.new_tensor([item.low for item in PARAMETERS]),
+        share.new_tensor([item.high for item in PARAMETERS]),
+    )
+    physical = share.new_empty(len(share) + 2, NUM_PARAMETERS)
+    physical[0], physical[1], physical[2:] = low, high, low + share * (high - low)
+    decoded = decode_setting(encode_setting(physical))
+    return {
+        item.name: RoundTrip(physical[:, column], decoded[:, column], item.unit, item.low, item.high)
+        for column, item in enumerate(PARAMETERS)
+    }
 
 
 def nearest(u: Float[Tensor, "items 13"]) -> Float[Tensor, "items 13"]:

@@ -14,6 +14,7 @@ from distsys.domains.speaker_extraction.model import losses
 from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.signals.levels import energy_db
 from distsys.signals.stft import Stft
+from distsys.specs import RoundTrip
 
 
 def forward(model: Extractor, batch: Batch, *, generator: torch.Generator) -> Outputs:
@@ -37,6 +38,13 @@ def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, T
         "amp": losses.amplitude_loss(estimate, target=target, present=present),
         "phase": losses.spectral_loss(spectra[0], target=spectra[1], present=present),
     }
+
+
+def round_trip(mixture: Tensor, config: ModelConfig) -> dict[str, RoundTrip]:
+    """``mixture`` [batch, time] through the transform that masks are laid over, and back."""
+    transform = _transform(config.window, mixture.device)
+    decoded = transform.inverse(transform(mixture), mixture.shape[-1])
+    return {"mixture": RoundTrip(mixture, decoded, "full scale", -1.0, 1.0)}
 
 
 def _reference_db(batch: Batch, config: ModelConfig) -> Tensor:
