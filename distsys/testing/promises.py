@@ -235,8 +235,8 @@ def _equal(first: Mapping[str, Tensor] | Batch, second: Mapping[str, Tensor] | B
 
 PROMISES: tuple[Callable[[Subject], None], ...] = (
     fields_are_those_of_a_batch,
-    decoding_undoes_encoding,
     terms_are_as_declared,
+    decoding_undoes_encoding,
     gradients_reach_every_parameter,
     items_are_a_function_of_their_index,
     sets_are_frozen,

@@ -207,7 +207,7 @@ def test_the_command_prints_a_line_a_promise_that_fits_a_terminal(
     assert lines[0] == "kept    fields are those of a batch"
     assert lines[1].startswith("BROKEN  terms are as declared: term 'entropy' is -")
     assert sum(line.startswith("kept ") for line in lines) == len(PROMISES) - 1
-    assert lines[-1] == "12 of 13 promises kept"
+    assert lines[-1] == "13 of 14 promises kept"
 
 
 @pytest.mark.usefixtures("example")
