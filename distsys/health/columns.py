@@ -15,6 +15,9 @@ ALONE = 0.9999
 UNDONE = 0.2
 """Error over the target's spread, above which there is something left to learn."""
 
+_ROUNDING = 1e-6
+"""Spread of a constant column in float32, relative to its size."""
+
 
 def answered(output: str, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor],
              fields: Iterable[FieldSpec]) -> str | None:  # fmt: skip
@@ -39,7 +42,7 @@ def errors(output: Tensor, target: Tensor, columns: Sequence[str]) -> dict[str, 
     """RMS error over the target's standard deviation, mean of each kind's columns; only of targets that vary."""
     values, wanted = (item.detach().double().reshape(-1, len(columns)) for item in (output, target))
     spread = wanted.std(dim=0, correction=0)
-    varies = spread > 1e-9 * wanted.abs().amax(dim=0)
+    varies = spread > _ROUNDING * wanted.abs().amax(dim=0)
     relative = ((values - wanted).square().mean(dim=0).sqrt() / spread).tolist()
     found: dict[str, list[float]] = {}
     for kind, error, moves in zip(columns, relative, varies.tolist(), strict=True):

@@ -65,7 +65,7 @@ def test_places_that_nobody_declared_are_samples_of_a_signal(outside: Path, tmp_
 
 
 def test_columns_that_are_not_those_of_the_field_break_nothing(outside: Path, tmp_path: Path) -> None:
-    assert one_column(verdicts_of(outside, tmp_path, domain=table(2e4, columns=("a", "b")))) == []
+    assert one_column(verdicts_of(outside, tmp_path, domain=table(2e4, columns=("a", "b", "c")))) == []
 
 
 def test_classes_are_not_columns_of_which_one_is_alone(outside: Path, tmp_path: Path) -> None:
@@ -140,6 +140,8 @@ def test_measures_by_hand() -> None:
     assert by_kind(gradient, ("a", "b", "a")).tolist() == [26.0, 8.0]
     target = torch.tensor([[0.0, 5.0], [2.0, 5.0]])
     assert errors(target + 3.0, target, ("a", "b")) == {"a": 3.0}
+    still = torch.full((7, 1), 0.1) * (1.0 + 1e-7 * torch.arange(7.0)[:, None])
+    assert errors(still + 1.0, still, ("a",)) == {}
     assert alone({"a": 9999.0, "b": 1.0}) == "a"
     assert alone({"a": 9998.0, "b": 1.0, "c": 1.0}) is None
     assert alone({"a": 1.0}) is None
