@@ -31,8 +31,7 @@ _LEARNED, _HALFWAY, _STUCK = 0.5, 0.25, 0.01
 """Of the way to the term's bound: more than the best constant gains on a handful; half of that; nothing."""
 _LAST = 10
 """Steps that values under dropout are averaged over."""
-
-
+_TINY = 1e-30
 _FIXES = {
     RATE_TOO_HIGH: "lower optimizer.learning_rate, or set optimizer.grad_clip_norm",
     RATE_TOO_LOW: "raise optimizer.learning_rate, or train longer",
@@ -107,21 +106,20 @@ class Trial:
         """The cause, if there is one, and its evidence."""
         if not self._finds_items():
             return None, "no few items hold what the term asks for"
-        off = self._gain(_RATES[0])
-        off = off if off >= _STUCK else self._gain(_RATES[1])
+        usual, off = self._best_without_dropout()
         goal = f"{self._term}'s bound" if self._term else "the objective's bound"
         what = f"a copy on {self._count} items goes {off:.0%} of the way to {goal} in {_STEPS} steps"
         if off < _STUCK:
             return CANNOT_LEARN, what
-        rate = self._view.update.learning_rate
+        rate = self._view.update.scheduled_rate
         suspect = RATE_TOO_HIGH if rate > _HIGH else RATE_TOO_LOW if is_still else None
         if suspect and (own := self._gain(rate)) < min(_HALFWAY, off):
-            return suspect, f"{what} at a rate of {_RATES[0]:g}, {own:.0%} at {rate:.2g}"
+            return suspect, f"{what} at a rate of {usual:g}, {own:.0%} at {rate:.2g}"
         if off < _LEARNED:
             return None, what
         if not _has_dropout(self._view.model):
             return UNRELATED_TARGETS, f"{what}, all items together are not learned"
-        on = self._gain(_RATES[0], is_noisy=True)
+        on = self._gain(usual, is_noisy=True)
         if on < _HALFWAY:
             return DROPOUT, f"{what} without dropout, {on:.0%} with it"
         return UNRELATED_TARGETS, f"{what} ({on:.0%} with dropout), all items together are not learned"
@@ -135,6 +133,13 @@ class Trial:
                     return True
         return False
 
+    def _best_without_dropout(self) -> tuple[float, float]:
+        """The first rate at which a copy moves at all, and how far it goes."""
+        for rate in _RATES:
+            if (gain := self._gain(rate)) >= _STUCK:
+                break
+        return rate, gain
+
     def _gain(self, rate: float, *, is_noisy: bool = False) -> float:
         """How far a copy goes, as a share of the way to the bound; ends as soon as that is enough."""
         values: list[float] = []
@@ -144,14 +149,13 @@ class Trial:
                 lowest = fmean(values[-_LAST:]) if is_noisy else min(values)
                 if values[0] - lowest >= _LEARNED * self._way(values[0]):
                     break
-        return (values[0] - lowest) / self._way(values[0]) if values else 0.0
+        return (values[0] - lowest) / max(self._way(values[0]), _TINY) if values else 0.0
 
     @contextmanager
     def _twin(self, *, is_noisy: bool) -> Iterator[nn.Module]:
         """A copy with or without dropout; random states are put back."""
         devices = {item.device for item in self._view.model.parameters() if item.is_cuda}
         with torch.random.fork_rng(devices=list(devices)):
-            torch.manual_seed(0)
             twin = copy.deepcopy(self._view.model).train()
             if not is_noisy:
                 _quieten(twin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from distsys.health.causes import (
     RATE_TOO_LOW,
     UNRELATED_TARGETS,
 )
-from distsys.health.check import View
+from distsys.health.check import Update, View
 from distsys.health.flight.battery import NOT_ASKED, Battery
 from distsys.health.flight.progress import NothingMoves
 from distsys.health.verdict import Verdict
@@ -96,6 +97,11 @@ def test_weights_that_do_not_move_at_the_rate_of_the_run_point_at_it(rate: float
     assert found.cause == RATE_TOO_LOW.name
     assert found.fix.startswith("raise optimizer.learning_rate")
     assert "has moved by 0.10% of its size" in found.evidence
+
+
+def test_a_step_that_was_skipped_has_the_rate_of_its_schedule() -> None:
+    skipped = Update(False, math.nan, math.nan, None, math.nan, 1e-6, (), frozenset())
+    assert "at a rate of 0.003, 0% at 1e-06" in answer(network(), moved=1e-3, update=skipped).evidence
 
 
 def test_large_weights_that_hardly_move_clear_a_rate_at_which_a_copy_learns() -> None:
