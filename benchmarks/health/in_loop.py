@@ -129,7 +129,7 @@ add(
     "D9", "training levels below their median", _narrow_training(1.0),
     domains=(GROUND,), settings=_DIFFUSED, is_patch=True,
 )  # fmt: skip
-_OFTEN = ("final.eval_every_steps=20",)
+_OFTEN = ("final.eval_every_steps=10",)
 add("D14", "the metric's worse end is chosen", _wrong_way, settings=_OFTEN)
 add(
     "D14",

@@ -128,7 +128,7 @@ for domain, main in _MAIN.items():
     for factor in (1.5, 1.02):
         add("D12", f"{side} flat below {factor:g} of its first value", _replacing(side, _clamped(factor)), domains=one)
     if domain != RIS:  # complex factors
-        add("D12", f"{side} through a tanh beyond its knee", _saturating(side, 1e6), domains=one)
+        add("D12", f"{side} through a tanh beyond its knee", _saturating(side, 1e12), domains=one)
     for factor in (1e6, 1e4):
         add("D24", f"{main} times {factor:g}", _replacing(main, _scaled(factor)), domains=one)
     for factor in (0.0, 0.5, 1.05):
@@ -136,6 +136,5 @@ for domain, main in _MAIN.items():
     add("D25", f"{_AUXILIARY[domain]} of other items", _of_other_items(domain), domains=one, settings=_LONGER)
 add("D11", "ta_energy is an energy in dB", _replacing("ta_energy", _energy_of_absent), domains=(SPEECH,))
 for weight in (0.0, 1e-6):
-    weights = (f"search.weights.lambda_amp={weight:g}", f"final.weights.lambda_amp={weight:g}")
-    silent = ("search.weights.lambda_phase=0", "final.weights.lambda_phase=0")
-    add("D13", f"lambda_amp {weight:g}", None, domains=(SPEECH,), settings=(*weights, *silent))
+    unheld = (f"search.weights.lambda_amp={weight:g}", "search.weights.lambda_phase=0", "final.weights.lambda_phase=0")
+    add("D13", f"lambda_amp {weight:g}", None, domains=(SPEECH,), settings=unheld)
