@@ -28,6 +28,7 @@ from distsys.options import (
     local_option,
     new_domain_options,
     origin_options,
+    patient_options,
     place_argument,
     predict_options,
     training_options,
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         origin_options,
         local_option,
     )
-    _add(commands, "doctor", doctor, "what is wrong with an experiment, before it is run", experiment_options)
+    _add(commands, "doctor", doctor, "what is wrong with an experiment before it is run, or with a run", patient_options)
     _add(commands, "evaluate", evaluate, "a finished training on its test set", place_argument)
     asking = _add(commands, "predict", predict, "ask a trained model", predict_options)
     asking.epilog = "each domain has options of its own: distsys predict DOMAIN --help"

@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 from distsys.errors import UsageError
 
 
+_CONFIG_HELP = "path of a YAML file, or the name of a shipped one"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose complaints look like every other error here."""
 
@@ -17,7 +20,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def experiment_options(parser: Any) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="path of a YAML file, or the name of a shipped one")
+    parser.add_argument("config", metavar="CONFIG", help=_CONFIG_HELP)
+    _experiment_values(parser)
+
+
+def _experiment_values(parser: Any) -> None:
     _config_values(parser)
     parser.add_argument("--space", type=Path, metavar="FILE", help="search space (default: the domain's own)")
     parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
@@ -74,6 +81,20 @@ def local_option(parser: Any) -> None:
         help="in this process, without Ray and MLflow: needs torch, numpy, scipy, pydantic and pyyaml, a search optuna "
         "and a report matplotlib",
     )
+
+
+def patient_options(parser: Any) -> None:
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"{_CONFIG_HELP}; to be examined before it is run")
+    _experiment_values(parser)
+    parser.add_argument(
+        "--run",
+        dest="ended",
+        metavar="RUN",
+        help="examine the curves of a run that ended: a folder of distsys, a CSV or TSV file, a run's folder below "
+        "mlruns, or the id of an MLflow run",
+    )
+    parser.add_argument("--tracking", metavar="STORE", help="MLflow store of that run: URI, database file or mlruns")
+    parser.add_argument("--metric", metavar="NAME[:max|min]", help="what chooses the checkpoint of a foreign run")
 
 
 def doctor_options(parser: Any) -> None:

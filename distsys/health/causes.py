@@ -127,6 +127,11 @@ SAME_ITEMS = Cause("all items of a batch are alike", "look at how the dataset us
 CHANGED_DATA = Cause("data are changed in place", "work on a copy: what a step does to the data, the next epoch sees")
 SEES_TARGET = Cause("the model sees its own target", "mask the future: outputs may depend on earlier positions alone")
 SCHEDULE_PACE = Cause("schedule out of pace with the optimiser", "step it once per optimiser step, or once per epoch")
+DIVERGED = Cause("the loss diverges", "lower the learning rate, warm it up, or clip gradients")
+JUMPS = Cause("the loss jumps", "clip gradients, lower the learning rate, or look at the batches of that step")
+OVERFIT = Cause(
+    "training gains what validation does not", "choose the checkpoint of the best validation; more data, or regularise"
+)
 CHECK_FAILED = Cause("a check failed", "tell the authors; the run itself is not touched")
 
 DEFECTS: dict[str, Cause] = {

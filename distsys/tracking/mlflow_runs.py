@@ -52,7 +52,7 @@ class MlflowStore:
         default = is_default(root, self.uri)
         if default:
             root.mkdir(parents=True, exist_ok=True)
-        self._client = _client(self.uri)
+        self._client = connect(self.uri)
         location = artifact_root(root) if default else None
         self._experiment_id = self._experiment(experiment_name, location)
         if default:
@@ -66,7 +66,7 @@ class MlflowStore:
         try:
             self._push_news(folder, ledger)
         except Exception as error:
-            if _code(error) != "RESOURCE_DOES_NOT_EXIST":
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
             # The database was removed or replaced: what it held is in the folder, so it is told anew.
             Ledger().save(folder, uri=self.uri)
@@ -87,7 +87,7 @@ class MlflowStore:
                 tags = {"mlflow.experimentKind": "custom_model_development"}  # opens the pages for training runs
                 return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
             except Exception as error:
-                if _code(error) != "RESOURCE_ALREADY_EXISTS":
+                if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise
                 known = self._client.get_experiment_by_name(name)
         return str(known.experiment_id)
@@ -169,14 +169,16 @@ def health_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
 
 def is_refusal(error: Exception) -> bool:
     """Whether a store that is there refused one run, rather than being away."""
-    return _code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    return error_code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
-def _code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
+    """MLflow's word for what went wrong; empty for errors of others."""
     return str(getattr(error, "error_code", ""))
 
 
-def _client(uri: str) -> Any:
+def connect(uri: str) -> Any:
+    """A client of the store at ``uri`` that gives up soon."""
     for name, value in (QUIET | _IMPATIENT).items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient

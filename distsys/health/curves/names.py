@@ -1,0 +1,136 @@
+"""What the name of a series says of it, as people write them: ``train/loss``, ``val_acc``, ``lr-AdamW``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from distsys.health.curves.history import Kind, Meaning, Series, Split
+from distsys.specs import Direction
+
+_SPLITS: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation", "vali"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+}  # type: ignore[assignment]
+_FILLERS = {"epoch", "step", "avg", "average", "mean", "running", "batch", "iter", "metrics", "metric", "total", "term"}
+_LOSS = {"loss", "losses", "objective", "cost", "criterion", "nll"}
+_LOWER = _LOSS | {
+    *("error", "err", "mae", "mse", "rmse", "mape", "l1", "l2", "bce", "ce", "crossentropy", "logloss", "hinge"),
+    *("huber", "triplet", "nce", "infonce", "ntxent", "contrastive", "wer", "cer", "eer", "der", "fid", "kid", "ppl"),
+    *("perplexity", "distance", "crps", "lpips", "mcd", "lsd", "bpb", "bpd", "bpc", "brier", "ece", "regret"),
+}
+_HIGHER = {
+    *("acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "auprc", "ap", "map", "map50", "iou", "miou", "dice"),
+    *("bleu", "rouge", "rougel", "meteor", "cider", "snr", "sisnr", "sisdr", "sdr", "psnr", "ssim", "pesq", "stoi"),
+    *("estoi", "precision", "recall", "sensitivity", "specificity", "r2", "correlation", "corr", "pearson"),
+    *("spearman", "kappa", "mcc", "ndcg", "mrr", "score", "reward", "return", "em"),
+}
+_NOT_NEGATIVE = {
+    *("mae", "mse", "rmse", "mape", "l1", "l2", "bce", "ce", "crossentropy", "logloss", "hinge", "huber", "triplet"),
+    *("nce", "infonce", "ntxent", "wer", "cer", "acc", "accuracy", "crps", "brier"),
+}
+_CONTRASTIVE = {"nce", "infonce", "ntxent", "contrastive", "simclr", "itc", "moco"}
+_FREE = {
+    *("gan", "adv", "adversarial", "disc", "discriminator", "critic", "gen", "generator", "policy", "actor", "pg"),
+    *("surrogate", "value", "vf", "td", "q", "entropy", "reward", "return", "fake", "real"),
+}
+_PENALTY = {
+    *("reg", "regularization", "regularizer", "regulariser", "wd", "decay", "kl", "kld", "commit", "commitment"),
+    *("sparsity", "tv", "smoothness", "penalty", "gp", "balance", "balancing", "router", "z", "norm", "size", "l2"),
+    *("kl_div", "codebook", "vq", "orthogonality", "diversity", "excess"),
+}
+_LOGARITHMIC = {"log", "log10", "db", "neg", "negative", "signed", "bias", "delta", "diff", "advantage"}
+_KNOWN = sorted({*_SPLITS, *_LOWER, *_HIGHER, "lr", "ratio"}, key=len, reverse=True)
+_JOINED = {"crossentropy": "ce", "learningrate": "lr", "sisnri": "sisnr", "sisdri": "sisdr", "mloss": "loss"}
+
+
+def words(name: str) -> list[str]:
+    """The words of a name in small letters: ``valLoss``, ``val_loss`` and ``valloss`` have the same two."""
+    text = name.replace("mAP", "map").replace("SI-SDR", "sisdr").replace("SI-SNR", "sisnr")
+    text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text).lower()
+    text = re.sub(r"\bsi[ _-](sdr|snr)", r"si\1", re.sub(r"[_/.\s-]+", " ", text))
+    text = text.replace("cross entropy", "ce").replace("learning rate", "lr").replace("smooth l1", "huber")
+    return [part for word in re.split(r"[^a-z0-9]+", text) if word for part in _parted(_JOINED.get(word, word))]
+
+
+def _parted(word: str) -> list[str]:
+    """``word``, or a split and the rest of it, or something and ``loss``."""
+    if word in _KNOWN or word in _FREE or word in _PENALTY:
+        return [word]
+    for split in (item for item in _SPLITS if len(item) > 2):
+        if word.startswith(split) and word[len(split) :] in _KNOWN:
+            return [split, word[len(split) :]]
+    return [word[:-4], "loss"] if word.endswith("loss") and len(word) > 4 else [word]
+
+
+def guess(name: str) -> Meaning:
+    """What a series of this name is most likely to be."""
+    found = words(name)
+    split: Split = next((_SPLITS[word] for word in found if word in _SPLITS), "")
+    rest = [word for word in found if word not in _SPLITS and word not in _FILLERS]
+    of, kind = " ".join(rest), _kind(name, found, set(rest))
+    if kind not in ("loss", "term", "metric"):
+        return Meaning(kind, split, of=of)
+    low = 0.0 if set(rest) & _NOT_NEGATIVE and not set(rest) & _LOGARITHMIC else -math.inf
+    is_free = bool(set(rest) & _FREE) or rest in (["g", "loss"], ["d", "loss"])
+    is_penalty = bool(set(rest) & _PENALTY)
+    return Meaning(kind, split, _direction(set(rest)), low=low, of=of, is_free=is_free, is_penalty=is_penalty)
+
+
+def is_contrastive(series: Series) -> bool:
+    """Whether chance is the logarithm of the number of candidates in a batch."""
+    return bool(set(words(series.name)) & _CONTRASTIVE)
+
+
+def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
+    if "grad" in rest or "gradient" in rest or "gradients" in rest:
+        return "share" if "share" in rest or "fraction" in rest else "other"
+    if "lr" in rest:
+        return "rate"
+    if name.startswith("lambda_") or "weight" in rest or "coef" in rest or "coefficient" in rest:
+        return "weight"
+    if "skipped" in rest:
+        return "skipped"
+    if rest & {"optimizer", "optimiser", "opt"} and "step" in " ".join(found):
+        return "steps"
+    if rest & {"ratio", "time", "sec", "seconds", "ms", "memory", "scale", "count", "num", "clipfrac", "lambda"}:
+        return "other"
+    if rest & _LOSS or "term" in found:
+        return "loss" if rest <= _LOSS and "term" not in found else "term"
+    return "metric" if _direction(rest) else "other"
+
+
+def _direction(rest: set[str]) -> Direction | None:
+    low, high = bool(rest & _LOWER), bool(rest & _HIGHER)
+    if not low and not high:
+        return None
+    turned = bool(rest & {"neg", "negative"}) and not rest & _LOSS
+    return "min" if low != turned else "max"
+
+
+def with_guesses(series: Iterable[Series]) -> tuple[Series, ...]:
+    """Series whose meaning is guessed from their names and from each other's."""
+    named = [replace(item, meaning=guess(item.name)) for item in series]
+    names = {item.name for item in named}
+    splits = {(item.meaning.of, item.meaning.split) for item in named}
+    return tuple(replace(item, meaning=_beside(item, splits, names)) for item in named)
+
+
+def _beside(series: Series, splits: set[tuple[str, Split]], names: set[str]) -> Meaning:
+    """Keras writes ``loss`` and ``val_loss``, others ``train_loss`` and ``loss``; terms have their weights."""
+    meaning, weight = series.meaning, f"lambda_{series.name.split('/')[-1]}"
+    if meaning.kind in ("term", "share") and weight in names:
+        meaning = replace(meaning, weight=weight)
+    if meaning.split:
+        return meaning
+    if (meaning.of, "validation") in splits or (meaning.of, "test") in splits:
+        return replace(meaning, split="train")
+    return replace(meaning, split="validation") if (meaning.of, "train") in splits else meaning
+
+
+def is_split(word: str) -> bool:
+    """Whether ``word`` names a part of the data: ``train``, ``val``."""
+    return word.lower() in _SPLITS
