@@ -54,13 +54,13 @@ class Postmortem:
 
     def lines(self) -> list[str]:
         """One line where all is well; otherwise one a cause below it, and what was guessed; at 80 columns."""
-        unknown = sum(item.meaning.kind == "other" for item in self.history.series)
+        unknown = sum(item.meaning.kind == "other" and item.meaning.is_guess for item in self.history.series)
         known = f" ({unknown} of unknown meaning)" if unknown else ""
         counts = [f"{len(found)} {status}" for status in ("stop", "warn") if (found := self._of(status))]
         head = f"doctor: run {self.history.name}: {len(self.history.series)} curves{known}, {self.history.points} points"
         if not self.verdicts:
             return wrapped(f"{head}: no cause found")
-        told = [f"{verdict.status}  {verdict}, from step {verdict.onset_step}" for verdict in self.verdicts]
+        told = [f"{verdict.status}  from step {verdict.onset_step}, {verdict}" for verdict in self.verdicts]
         notes = [f"note: {text}" for text in (*self.history.notes, *self._guessed())]
         return [part for text in (f"{head}: {', '.join(counts)}", *told, *notes) for part in wrapped(text)]
 

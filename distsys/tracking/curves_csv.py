@@ -79,7 +79,7 @@ def read_csv(path: Path) -> History:
     points, left_out = _points(table, step, steps)
     if not points:
         raise DataError(f"{path}: no column of numbers besides '{step}'", expected="a column a metric, or metric,value")
-    notes = [*_order_notes(steps), *([f"columns without numbers left out: {', '.join(left_out)}"] if left_out else [])]
+    notes = [*_order_notes(points), *([f"columns without numbers left out: {', '.join(left_out)}"] if left_out else [])]
     series = with_guesses(series_of(name, at, values) for name, (at, values) in points.items())
     sizes = points.get("batch_size", ([], []))[1]
     return History(path.name, series, facts={"batch_size": sizes[-1]} if sizes else {}, notes=tuple(notes))
@@ -190,8 +190,9 @@ def _is_text(cells: Sequence[str]) -> bool:
     return bool(held) and not any(_NUMBER.fullmatch(cell) for cell in held)
 
 
-def _order_notes(steps: Sequence[float]) -> list[str]:
-    """What was made of steps that go back."""
+def _order_notes(points: Points) -> list[str]:
+    """What was made of steps that go back, in the first curve in which they do."""
+    steps = next((at for at, _ in points.values() if at != sorted(at)), [])
     back = [index for index in range(1, len(steps)) if steps[index] < steps[index - 1]]
     if not back:
         return []

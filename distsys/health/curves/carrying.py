@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from distsys.health.causes import OVERFIT
-from distsys.health.curves.history import History, Series
+from distsys.health.curves.history import History, Kind, Series, Split
 from distsys.health.curves.noise import error_of_smooth, luck, noise_of, smooth
 from distsys.health.verdict import Verdict
 
@@ -25,6 +25,7 @@ def overfits(history: History) -> Iterator[Verdict]:
     """
     for train, held in _pairs(history):
         values, fitted = smooth(held.values), np.interp(held.steps, train.steps, smooth(train.values))
+        values[0], fitted[0] = _begin(held, held.steps[0]), _begin(train, held.steps[0])
         best, noise = int(np.argmin(values)), noise_of(held.values) + error_of_smooth(train.values)
         if _metric_gains(history, held.steps[best]) or fitted[-1] > fitted[0]:
             continue
@@ -39,13 +40,22 @@ def overfits(history: History) -> Iterator[Verdict]:
 
 
 def _pairs(history: History) -> Iterator[tuple[Series, Series]]:
-    """Losses of training and validation that are one quantity on two sets."""
-    for held in history.of_kind("loss", "term", split="validation"):
-        for train in history.of_kind("loss", "term", split="train"):
+    """Losses of training and validation that are one quantity on two sets; terms where no loss has both."""
+    splits: tuple[Split, ...] = ("train", "validation")
+    has_both = all(history.of_kind("loss", split=split) for split in splits)
+    kind: Kind = "loss" if has_both else "term"
+    for held in history.of_kind(kind, split="validation"):
+        for train in history.of_kind(kind, split="train"):
             if train.meaning.of == held.meaning.of and not held.meaning.is_free:
                 held, train = held.finite, train.finite
                 if len(held) >= _FEWEST and len(train) >= _FEWEST:
                     yield train, held
+
+
+def _begin(series: Series, step: float) -> float:
+    """Where a curve stands at ``step``, hardly smoothed: the first points may hold most of its fall."""
+    at = min(int(np.searchsorted(series.steps, step)), len(series) - 1)
+    return float(np.median(series.values[at : at + max(1, len(series) // 50)]))
 
 
 def _fall(train: Series, fitted: np.ndarray, since: int) -> str:

@@ -69,6 +69,8 @@ def _is_flat(series: Series) -> bool:
     means = [value for value, _ in parts]
     start = abs(float(values[0]) - mean)
     spread = float(values[1:].std(ddof=1))
+    if moved(values) and means[-1] < means[0]:  # it falls, if slowly
+        return False
     return max(means) - min(means) <= _POWER * abs(mean) and start <= max(4.0 * spread, 1e-3 * abs(mean))
 
 

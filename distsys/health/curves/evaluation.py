@@ -47,16 +47,21 @@ def too_noisy(history: History) -> Iterator[Verdict]:
     for series in _choosing(history):
         sign = 1.0 if series.meaning.direction == "max" else -1.0
         values, noise = sign * series.values, noise_of(series.values)
-        course = smooth(values, share=0.3)
-        gain = float(course[-max(1, len(course) // 4) :].mean() - course[: max(1, len(course) // 4)].mean())
+        gain = _gain(values)
         if len(series) < _FEWEST or noise <= _noisy(series.values):
             continue
-        if luck(len(values)) * noise > _LUCK * abs(gain) and noise > 0.0:
+        if luck(len(values)) * noise > _LUCK * gain:
             evidence = (
                 f"{series.name} jumps by {noise:.2g} from one validation to the next (standard deviation) and "
-                f"changes by {sign * gain:.2g} over the whole run; its best, {series.values[values.argmax()]:.4g}, is luck"
+                f"its course changes by {gain:.2g} in all; the best, {series.values[values.argmax()]:.4g}, is luck"
             )
             yield NOISY_EVALUATION.verdict("warn", evidence, step=series.step(0))
+
+
+def _gain(values: np.ndarray) -> float:
+    """How far a curve's course goes: from its first points to its end, or between its highest and its lowest part."""
+    ends = float(values[-max(1, len(values) // 4) :].mean() - np.median(values[:3]))
+    return max(abs(ends), float(np.ptp(smooth(values, share=0.3))))
 
 
 def _noisy(values: np.ndarray) -> float:

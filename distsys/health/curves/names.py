@@ -96,10 +96,12 @@ def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
         return "skipped"
     if rest & {"optimizer", "optimiser", "opt"} and "step" in " ".join(found):
         return "steps"
+    if rest & _LOSS or "term" in found:
+        if found[-2:] == ["loss", "scale"]:
+            return "other"
+        return "loss" if rest <= _LOSS and "term" not in found else "term"
     if rest & {"ratio", "time", "sec", "seconds", "ms", "memory", "scale", "count", "num", "clipfrac", "lambda"}:
         return "other"
-    if rest & _LOSS or "term" in found:
-        return "loss" if rest <= _LOSS and "term" not in found else "term"
     return "metric" if _direction(rest) else "other"
 
 

@@ -16,13 +16,13 @@ _MOST_CORRELATED = 0.95
 def noise_of(values: np.ndarray) -> float:
     """Standard deviation of one value around the curve's own course, from second differences, 0 for three points.
 
-    A single outlier or a jump hardly moves it: half of the differences decide.
+    A single outlier or a jump hardly moves it: half of the differences decide. Of few points it is a generous guess.
     """
     if len(values) < 4:
         return 0.0
     second = (values[2:] - 2.0 * values[1:-1] + values[:-2]) / math.sqrt(6.0)
     robust = _TO_SIGMA * float(np.median(np.abs(second)))
-    return robust if robust > 0.0 else float(np.sqrt(np.mean(second**2)))
+    return (robust if robust > 0.0 else float(np.sqrt(np.mean(second**2)))) * (1.0 + 6.0 / len(values))
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
