@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from distsys.errors import UsageError
 
-
 _CONFIG_HELP = "path of a YAML file, or the name of a shipped one"
 
 

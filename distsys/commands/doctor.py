@@ -35,11 +35,17 @@ def _require_one_patient(options: argparse.Namespace) -> None:
     """Either a config or a run, and no option that belongs to the other."""
     fix = "distsys doctor CONFIG before a run, distsys doctor --run RUN after it"
     if (options.config is None) == (options.ended is None):
-        both = f"both CONFIG ({options.config}) and --run {options.ended}" if options.config else "neither CONFIG nor --run"
+        both = (
+            f"both CONFIG ({options.config}) and --run {options.ended}"
+            if options.config
+            else "neither CONFIG nor --run"
+        )
         raise UsageError(both, expected="one of the two", fix=fix)
     is_run = options.ended is not None
     foreign = ("preset", "overrides", "space", "seed") if is_run else ("tracking", "metric")
     given = [name for name in foreign if getattr(options, name) not in (None, [])]
     if given:
         flag = f"--{given[0]}".replace("overrides", "set")
-        raise UsageError(f"{flag} {'with --run' if is_run else 'without --run'}", expected="options of one kind", fix=fix)
+        raise UsageError(
+            f"{flag} {'with --run' if is_run else 'without --run'}", expected="options of one kind", fix=fix
+        )

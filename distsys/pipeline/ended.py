@@ -57,7 +57,9 @@ class Postmortem:
         unknown = sum(item.meaning.kind == "other" and item.meaning.is_guess for item in self.history.series)
         known = f" ({unknown} of unknown meaning)" if unknown else ""
         counts = [f"{len(found)} {status}" for status in ("stop", "warn") if (found := self._of(status))]
-        head = f"doctor: run {self.history.name}: {len(self.history.series)} curves{known}, {self.history.points} points"
+        head = (
+            f"doctor: run {self.history.name}: {len(self.history.series)} curves{known}, {self.history.points} points"
+        )
         if not self.verdicts:
             return wrapped(f"{head}: no cause found")
         told = [f"{verdict.status}  from step {verdict.onset_step}, {verdict}" for verdict in self.verdicts]
@@ -119,7 +121,7 @@ def _histories(run: str, *, root: Path, tracking: str | None) -> list[History]:
     if not folders:
         raise UsageError(
             f"--run {run}: a folder without a run",
-            expected=f"an experiment's or a run's folder with {METRICS_FILE}, a run's folder below mlruns, or a CSV file",
+            expected=f"an experiment or a run with its {METRICS_FILE}, a run's folder below mlruns, or a CSV file",
         )
     from distsys.pipeline.own_curves import own_history  # needs torch, which a table does not
 
@@ -155,7 +157,9 @@ def _with_metric(history: History, asked: str) -> History:
     way: Direction | None = series.meaning.direction
     way = "max" if direction == "max" else "min" if direction == "min" else way
     if way is None:
-        raise UsageError(f"--metric {name}: its name does not say which way is better", fix=f"--metric {name}:max or :min")
+        raise UsageError(
+            f"--metric {name}: its name does not say which way is better", fix=f"--metric {name}:max or :min"
+        )
     split = series.meaning.split or "validation"
     meaning = replace(series.meaning, kind="metric", direction=way, split=split, is_guess=not direction)
     told = replace(series, meaning=meaning)

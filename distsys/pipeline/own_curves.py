@@ -69,7 +69,10 @@ def _content(folder: Path) -> dict[str, Any]:
         except (OSError, ValueError):
             continue
         if isinstance(content, dict):
-            return {"spec": {name: content[name] for name in ("config", "phase", "share") if name in content}, **content}
+            return {
+                "spec": {name: content[name] for name in ("config", "phase", "share") if name in content},
+                **content,
+            }
     return {}
 
 

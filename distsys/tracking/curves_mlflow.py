@@ -1,4 +1,4 @@
-"""Curves of a run in an MLflow store: a tracking URI, a database file, or a folder ``mlruns``, which needs no mlflow."""
+"""Curves of a run in an MLflow store: by a tracking URI, a database file, or (without mlflow) a folder ``mlruns``."""
 
 from __future__ import annotations
 

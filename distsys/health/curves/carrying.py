@@ -14,12 +14,12 @@ from distsys.health.verdict import Verdict
 _FEWEST = 6
 _LOST = 0.15
 """Rise of the validation loss after its best, over its fall before: memorising reaches it, a jitter does not."""
-_KEPT = 0.5
-"""Share of what training gained, of which validation has to have more."""
+_APART = 0.5
+"""Distance at the end, over what training gained: less of it is the gap that every flexible model has."""
 
 
 def overfits(history: History) -> Iterator[Verdict]:
-    """The validation loss rises while the training loss falls on; or it gains less than half of what training does.
+    """The validation loss rises while the training loss falls on; or it stays behind by half of what training gains.
 
     Healthy is a validation loss that rises while the metric that chooses gains (confidence, not error).
     """
@@ -63,13 +63,13 @@ def _fall(train: Series, fitted: np.ndarray, since: int) -> str:
 
 
 def _stays_behind(fitted: np.ndarray, values: np.ndarray, noise: float) -> bool:
-    """Whether both begin alike and most of what training gains is not gained by validation.
+    """Whether both begin alike and validation ends above training by most of what training gained.
 
     A validation loss that begins elsewhere is another quantity: other terms, another reduction, no dropout.
     """
-    gained, carried = float(fitted[0] - fitted[-1]), float(values[0] - values[-1])
+    gained, gap = float(fitted[0] - fitted[-1]), float(values[-1] - fitted[-1])
     begins_alike = abs(values[0] - fitted[0]) < 0.3 * gained + 3.0 * noise
-    return begins_alike and gained > 6.0 * noise and gained > 0.2 * abs(fitted[0]) and carried < (1 - _KEPT) * gained
+    return begins_alike and gained > max(6.0 * noise, 0.2 * abs(fitted[0])) and gap > _APART * gained
 
 
 def _metric_gains(history: History, since: float) -> bool:

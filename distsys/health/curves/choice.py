@@ -13,7 +13,7 @@ from distsys.health.verdict import Verdict
 
 _FEWEST = 5
 _PART = 0.2
-"""Of the metric's own range: two choices that differ by less than a fifth of what the run gained are one to a person."""
+"""Of the metric's own range: two choices that differ by less than a fifth of it are one to a person."""
 _RIVALS = {"precision", "recall", "sensitivity", "specificity"}
 """Metrics that are traded for each other: one of them alone chooses nothing."""
 

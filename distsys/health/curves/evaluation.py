@@ -9,7 +9,7 @@ import numpy as np
 
 from distsys.health.causes import NOISY_EVALUATION, UNSTABLE_EVALUATION
 from distsys.health.curves.history import History, Series
-from distsys.health.curves.noise import luck, noise_of, smooth
+from distsys.health.curves.noise import luck, smooth, spread_of
 from distsys.health.verdict import Verdict
 
 _FEWEST = 8
@@ -46,7 +46,7 @@ def too_noisy(history: History) -> Iterator[Verdict]:
     """
     for series in _choosing(history):
         sign = 1.0 if series.meaning.direction == "max" else -1.0
-        values, noise = sign * series.values, noise_of(series.values)
+        values, noise = sign * series.values, spread_of(series.values)
         gain = _gain(values)
         if len(series) < _FEWEST or noise <= _noisy(series.values):
             continue

@@ -26,7 +26,9 @@ def below_floor(history: History) -> Iterator[Verdict]:
     """A term below the bound that is declared, or that its name implies."""
     for series in history.of_kind("loss", "term", "metric"):
         low = series.meaning.low
-        under = np.flatnonzero(series.values < low - _TOLERANCE * (1.0 + abs(low))) if math.isfinite(low) else []
+        if not math.isfinite(low):
+            continue
+        under = np.flatnonzero(series.values < low - _TOLERANCE * (1.0 + abs(low)))
         if not len(under):
             continue
         worst = int(np.nanargmin(series.values))

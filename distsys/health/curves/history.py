@@ -132,7 +132,7 @@ class History:
         return [item for item in found if split is None or item.meaning.split == split]
 
 
-def series_of(name: str, steps: Sequence[float], values: Sequence[float], meaning: Meaning = Meaning()) -> Series:  # noqa: B008 - frozen
+def series_of(name: str, steps: Sequence[float], values: Sequence[float], meaning: Meaning = Meaning()) -> Series:
     """A series of points in the order in which they were written.
 
     Where most steps come several times (``step`` counts epochs, say) the points are spread within them. Otherwise a

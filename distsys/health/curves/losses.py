@@ -96,8 +96,15 @@ def stays(history: History) -> Iterator[Verdict]:
             )
             yield NOTHING_LEARNED.verdict("warn", evidence, step=flat[0].step(0))
     for series in _judged_metrics(history):
-        if len(series) >= _FEWEST and np.ptp(series.values) == 0.0 and not _is_best(series) and _training_gains(history):
-            evidence = f"{series.name} is {series.values[0]:.6g} at all {len(series)} points, while a training loss falls"
+        if (
+            len(series) >= _FEWEST
+            and np.ptp(series.values) == 0.0
+            and not _is_best(series)
+            and _training_gains(history)
+        ):
+            evidence = (
+                f"{series.name} is {series.values[0]:.6g} at all {len(series)} points, while a training loss falls"
+            )
             yield CONSTANT_OUTPUT.verdict("warn", evidence, step=series.step(0))
 
 

@@ -14,7 +14,7 @@ _SPLITS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation", "vali"), "validation"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
-}  # type: ignore[assignment]
+}
 _FILLERS = {"epoch", "step", "avg", "average", "mean", "running", "batch", "iter", "metrics", "metric", "total", "term"}
 _LOSS = {"loss", "losses", "objective", "cost", "criterion", "nll"}
 _LOWER = _LOSS | {

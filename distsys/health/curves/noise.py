@@ -13,16 +13,21 @@ _MOST_CORRELATED = 0.95
 """Beyond it a curve is a trend, and nothing is left to count as independent."""
 
 
-def noise_of(values: np.ndarray) -> float:
-    """Standard deviation of one value around the curve's own course, from second differences, 0 for three points.
+def spread_of(values: np.ndarray) -> float:
+    """Standard deviation of one value around the curve's own course, from second differences; 0 for three points.
 
-    A single outlier or a jump hardly moves it: half of the differences decide. Of few points it is a generous guess.
+    A single outlier or a jump hardly moves it: half of the differences decide.
     """
     if len(values) < 4:
         return 0.0
     second = (values[2:] - 2.0 * values[1:-1] + values[:-2]) / math.sqrt(6.0)
     robust = _TO_SIGMA * float(np.median(np.abs(second)))
-    return (robust if robust > 0.0 else float(np.sqrt(np.mean(second**2)))) * (1.0 + 6.0 / len(values))
+    return robust if robust > 0.0 else float(np.sqrt(np.mean(second**2)))
+
+
+def noise_of(values: np.ndarray) -> float:
+    """The same as what may be held to be noise: of few points a generous guess."""
+    return spread_of(values) * (1.0 + 6.0 / max(len(values), 1))
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
@@ -36,7 +41,8 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
         at = np.arange(count) - (count - 1) / 2.0
         rest, fitted = rest - at * float(at @ rest) / float(at @ at), 2
     spread = math.sqrt(float(rest @ rest) / (count - fitted))
-    return float(values.mean()), spread / math.sqrt(max(1.0, count * _independent(rest)))
+    generous = 1.0 + 3.0 / count**1.5  # a spread of few values is badly known
+    return float(values.mean()), generous * spread / math.sqrt(max(1.0, count * _independent(rest)))
 
 
 def _independent(rest: np.ndarray) -> float:

@@ -25,7 +25,7 @@ _REST = 0.5
 _STILL = 0.01
 """Change over a whole run that a smooth schedule in pace exceeds."""
 _TURNING = 0.3
-"""Share of points at which a rate turns round: a triangle turns twice a cycle, and nobody asks for one of six points."""
+"""Share of points at which a rate turns round: a triangle turns twice a cycle, which has more than six points."""
 
 
 def rate_of_zero(history: History) -> Iterator[Verdict]:
@@ -129,7 +129,9 @@ def _swings(series: Series) -> tuple[int, str] | None:
     turns, range_ = _turns(series.values), float(np.ptp(series.values))
     if len(turns) <= _TURNING * len(series) or range_ < 0.5 * float(series.values.max()):
         return None
-    return series.step(int(turns[0])), f"turns round {len(turns)} times in {len(series)} points: it was stepped too often"
+    return series.step(
+        int(turns[0])
+    ), f"turns round {len(turns)} times in {len(series)} points: it was stepped too often"
 
 
 def _turns_up(series: Series) -> tuple[int, str] | None:

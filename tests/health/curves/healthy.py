@@ -187,7 +187,9 @@ def rate_with_restarts(rng: np.random.Generator, strength: float) -> Curves:
 @case()
 def rate_of_one_cycle(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(100)
-    return _with_rate(rng, 1e-2 * np.where(steps < 30, 0.04 + 0.96 * (1 - cosine(steps / 30)), cosine((steps - 30) / 70)))
+    return _with_rate(
+        rng, 1e-2 * np.where(steps < 30, 0.04 + 0.96 * (1 - cosine(steps / 30)), cosine((steps - 30) / 70))
+    )
 
 
 @case()

@@ -43,7 +43,8 @@ def main(seeds: range, only: str = "") -> None:
     sick_rows, well = [item for item in rows if item.is_sick], [item for item in rows if not item.is_sick]
     alarms = sum(sum(item.others.values()) for item in well)
     named = sum(item.named for item in sick_rows)
-    print(f"named {named} of {len(sick_rows) * len(seeds)}; false alarms {alarms} in {len(well) * len(seeds)} healthy runs")
+    print(f"named {named} of {len(sick_rows) * len(seeds)}")
+    print(f"false alarms {alarms} in {len(well) * len(seeds)} healthy runs")
 
 
 if __name__ == "__main__":

@@ -216,7 +216,10 @@ def overfitted(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(50)
     return {
         "loss": (steps, noisy(rng, decaying(steps, 2.0, 0.02, 12), 0.02)),
-        "val_loss": (steps, noisy(rng, decaying(steps, 2.0, 1.0, 6) + 0.04 * strength * np.maximum(steps - 12, 0), 0.03)),
+        "val_loss": (
+            steps,
+            noisy(rng, decaying(steps, 2.0, 1.0, 6) + 0.04 * strength * np.maximum(steps - 12, 0), 0.03),
+        ),
     }
 
 
