@@ -14,7 +14,7 @@ from distsys.domains.protocol import AnyDomain, effective_constraints
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, UsageError
 from distsys.health.curves.history import History, Meaning, Series
-from distsys.health.curves.names import guess, with_guesses
+from distsys.health.curves.names import guess, is_penalty, with_guesses
 from distsys.tracking.curves_spool import read_spool
 from distsys.tracking.spool import METRICS_FILE
 from distsys.training.outcome import Outcome
@@ -95,9 +95,8 @@ def _meaning(domain: AnyDomain, name: str) -> Meaning:
     specs = {item.name: item for item in domain.terms}
     if kind == "term" and term in specs:
         low, chance, weight = specs[term].lower_bound, specs[term].chance, specs[term].weight_name
-        is_penalty = guess(term).is_penalty or guess(f"{term}_loss").is_penalty
-        term_of = Meaning("term", "validation", "min", low=low, chance=chance, weight=weight, of=term)
-        return replace(term_of, is_penalty=is_penalty, is_guess=False)
+        meaning = Meaning("term", "validation", "min", low=low, chance=chance, weight=weight, of=term)
+        return replace(meaning, is_penalty=is_penalty(term), is_guess=False)
     if kind == "gradient_share" and term in specs:
         return Meaning("share", "train", weight=specs[term].weight_name, of=term, is_guess=False)
     if name in {item.weight_name for item in domain.terms}:

@@ -94,7 +94,7 @@ def _table(path: Path) -> Table:
     if separator not in lines[0]:
         raise DataError(f"{path}: one column, '{lines[0][:40]}'", expected="columns apart by comma, tab or semicolon")
     try:
-        reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+        reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
         cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except csv.Error as error:
         raise DataError(f"{path}: {error}", expected="quotes that are closed") from error

@@ -84,7 +84,7 @@ def _chance(history: History, series: Series, mean: float, error: float) -> str:
     """Its chance level in words: declared, or that of a choice among the items of a batch."""
     if series.meaning.chance is not None:
         return f"{series.meaning.chance:.4g}"
-    size = history.facts.get("batch_size", 0.0)
+    size = next((value for name, value in history.facts.items() if name.endswith("batch_size")), 0.0)
     if size < 2.0 or not is_contrastive(series):
         return ""
     levels = {f"ln {n:g}": math.log(n) for n in (size, size - 1.0, 2.0 * size - 1.0, 2.0 * size) if n > 1.0}

@@ -74,7 +74,7 @@ def _noisy(values: np.ndarray) -> float:
 
 def too_small(history: History) -> Iterator[Verdict]:
     """A rate moves in steps of one in few items, and the best differs from its neighbours by an item or two."""
-    for series in _choosing(history):
+    for series in [item for item in _choosing(history) if item.meaning.kind == "metric"]:
         values = series.values
         scale = 100.0 if float(values.max()) > 1.5 else 1.0
         levels = np.unique(values)

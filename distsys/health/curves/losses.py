@@ -17,6 +17,8 @@ _POWER = 0.02
 """Change that must be visible before a loss is called flat, over its size. The checks in flight have the same."""
 _JUMP = 12.0
 """Standard deviations of a curve's noise: an exponential or log-normal spread reaches 7 in a thousand points."""
+_BACK = 0.8
+"""Share of a fall that is climbed again by a model that collapsed, or of a jump that is undone."""
 _LASTING = 5
 """Points of which most have to be beyond: single batches may be anything."""
 _WARMUP = 0.1
@@ -24,20 +26,20 @@ _WARMUP = 0.1
 
 
 def diverges(history: History) -> Iterator[Verdict]:
-    """A training loss that ends above where it began and above its own best, while no metric gains.
+    """A training loss that climbs from its best to where it began, or beyond, and stays there; no metric gains.
 
-    Healthy are an adversary's loss, a curriculum whose metrics gain, and a total whose weights changed.
+    Healthy are an adversary's loss, a curriculum whose metrics gain or whose loss falls again, and a total whose
+    weights changed.
     """
-    if weights_move(history) or any(_gains(item) for item in _judged_metrics(history)):
+    if _is_other_each_time(history) or any(_gains(item) for item in _judged_metrics(history)):
         return
     for series in _training_losses(history):
-        values = smooth(series.values)
+        values, noise = smooth(series.values), noise_of(series.values)
         best = int(np.argmin(values))
-        difference, error = change(series.values)
         last, first = values[-max(1, len(values) // 4) :].mean(), float(np.median(series.values[:3]))
-        noise = noise_of(series.values)
-        is_up = last > first + 4.0 * noise and last - values[best] > max(6.0 * noise, 0.2 * abs(first))
-        if len(series) >= _FEWEST and is_up and difference > 3.0 * error:
+        rise, least = float(last - values[best]), max(6.0 * noise, 0.2 * abs(first))
+        is_back = rise > least and rise > _BACK * (first - values[best])
+        if len(series) >= _FEWEST and is_back and not _falls_again(values[best:], least):
             evidence = (
                 f"{series.name} begins at {first:.4g}, is lowest with {values[best]:.4g} at step {series.step(best)} "
                 f"and ends at {last:.4g}"
@@ -45,12 +47,18 @@ def diverges(history: History) -> Iterator[Verdict]:
             yield DIVERGED.verdict("warn", evidence, step=series.step(best))
 
 
+def _falls_again(values: np.ndarray, least: float) -> bool:
+    """Whether a curve that rises turns down again: what rose is then learned."""
+    top = int(values.argmax())
+    return bool(values[top] - values[-1] > 0.1 * max(least, float(values[top] - values[0])))
+
+
 def jumps(history: History) -> Iterator[Verdict]:
     """A training loss that leaps over where it began, far beyond its noise and for more than one point.
 
     Healthy are heavy tails, a change of weights or of a curriculum, whose step does not go back, and the first tenth.
     """
-    if weights_move(history):
+    if _is_other_each_time(history):
         return
     for series in _training_losses(history):
         begin = max(2, int(_WARMUP * len(series)))
@@ -70,10 +78,10 @@ def jumps(history: History) -> Iterator[Verdict]:
 
 
 def _comes_back(series: Series, at: int) -> bool:
-    """Whether the curve returns at least half of the way: else it is another task, or it diverges."""
+    """Whether the curve returns most of the way: else it is another task, or it diverges."""
     before, rest = float(np.median(series.values[max(0, at - 5) : at])), series.values[at:]
     top = int(rest.argmax())
-    return float(rest[top:].min()) < 0.5 * (before + float(rest[top]))
+    return float(rest[top:].min()) < before + (1.0 - _BACK) * (float(rest[top]) - before)
 
 
 def stays(history: History) -> Iterator[Verdict]:
@@ -106,6 +114,11 @@ def stays(history: History) -> Iterator[Verdict]:
                 f"{series.name} is {series.values[0]:.6g} at all {len(series)} points, while a training loss falls"
             )
             yield CONSTANT_OUTPUT.verdict("warn", evidence, step=series.step(0))
+
+
+def _is_other_each_time(history: History) -> bool:
+    """Whether the loss is not one quantity over the run: its weights change, or an adversary does."""
+    return weights_move(history) or any(item.meaning.is_free for item in history.of_kind("loss", "term"))
 
 
 def _all_losses(history: History) -> list[Series]:

@@ -44,6 +44,13 @@ _PENALTY = {
 }
 _LOGARITHMIC = {"log", "log10", "db", "neg", "negative", "signed", "bias", "delta", "diff", "advantage"}
 _KNOWN = sorted({*_SPLITS, *_LOWER, *_HIGHER, "lr", "ratio"}, key=len, reverse=True)
+_PHRASES = {
+    "squared error": "mse",
+    "absolute error": "mae",
+    "cross entropy": "ce",
+    "learning rate": "lr",
+    "smooth l1": "huber",
+}
 _JOINED = {"crossentropy": "ce", "learningrate": "lr", "sisnri": "sisnr", "sisdri": "sisdr", "mloss": "loss"}
 
 
@@ -52,7 +59,8 @@ def words(name: str) -> list[str]:
     text = name.replace("mAP", "map").replace("SI-SDR", "sisdr").replace("SI-SNR", "sisnr")
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text).lower()
     text = re.sub(r"\bsi[ _-](sdr|snr)", r"si\1", re.sub(r"[_/.\s-]+", " ", text))
-    text = text.replace("cross entropy", "ce").replace("learning rate", "lr").replace("smooth l1", "huber")
+    for long, short in _PHRASES.items():
+        text = text.replace(long, short)
     return [part for word in re.split(r"[^a-z0-9]+", text) if word for part in _parted(_JOINED.get(word, word))]
 
 
@@ -75,9 +83,8 @@ def guess(name: str) -> Meaning:
     if kind not in ("loss", "term", "metric"):
         return Meaning(kind, split, of=of)
     low = 0.0 if set(rest) & _NOT_NEGATIVE and not set(rest) & _LOGARITHMIC else -math.inf
-    is_free = bool(set(rest) & _FREE) or rest in (["g", "loss"], ["d", "loss"])
-    is_penalty = bool(set(rest) & _PENALTY)
-    return Meaning(kind, split, _direction(set(rest)), low=low, of=of, is_free=is_free, is_penalty=is_penalty)
+    is_free = bool(set(rest) & _FREE) or set(rest) in ({"g", "loss"}, {"d", "loss"})
+    return Meaning(kind, split, _direction(set(rest)), low=low, of=of, is_free=is_free, is_penalty=is_penalty(name))
 
 
 def is_contrastive(series: Series) -> bool:
@@ -90,7 +97,7 @@ def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
         return "share" if "share" in rest or "fraction" in rest else "other"
     if "lr" in rest:
         return "rate"
-    if name.startswith("lambda_") or "weight" in rest or "coef" in rest or "coefficient" in rest:
+    if name.startswith("lambda_") or (rest & {"weight", "coef", "coefficient"} and not rest & _HIGHER):
         return "weight"
     if "skipped" in rest:
         return "skipped"
@@ -102,6 +109,8 @@ def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
         return "loss" if rest <= _LOSS and "term" not in found else "term"
     if rest & {"ratio", "time", "sec", "seconds", "ms", "memory", "scale", "count", "num", "clipfrac", "lambda"}:
         return "other"
+    if rest & _CONTRASTIVE:
+        return "term"
     return "metric" if _direction(rest) else "other"
 
 
@@ -115,10 +124,22 @@ def _direction(rest: set[str]) -> Direction | None:
 
 def with_guesses(series: Iterable[Series]) -> tuple[Series, ...]:
     """Series whose meaning is guessed from their names and from each other's."""
-    named = [replace(item, meaning=guess(item.name)) for item in series]
+    named = _with_a_loss([replace(item, meaning=guess(item.name)) for item in series])
     names = {item.name for item in named}
     splits = {(item.meaning.of, item.meaning.split) for item in named}
     return tuple(replace(item, meaning=_beside(item, splits, names)) for item in named)
+
+
+def _with_a_loss(named: list[Series]) -> list[Series]:
+    """Where nothing is called a loss: the only term, or the only error that training has too, is minimised."""
+    kinds = {item.meaning.kind for item in named}
+    if "loss" in kinds:
+        return named
+    terms = {item.meaning.of for item in named if item.meaning.kind == "term"}
+    errors = {item.meaning.of for item in named if item.meaning.split == "train" and item.meaning.direction == "min"}
+    (only,) = terms if len(terms) == 1 else errors if not terms and len(errors) == 1 else ("",)
+    as_loss = [replace(item, meaning=replace(item.meaning, kind="loss")) for item in named]
+    return [loss if only and item.meaning.of == only else item for item, loss in zip(named, as_loss, strict=True)]
 
 
 def _beside(series: Series, splits: set[tuple[str, Split]], names: set[str]) -> Meaning:
@@ -131,6 +152,11 @@ def _beside(series: Series, splits: set[tuple[str, Split]], names: set[str]) -> 
     if (meaning.of, "validation") in splits or (meaning.of, "test") in splits:
         return replace(meaning, split="train")
     return replace(meaning, split="validation") if (meaning.of, "train") in splits else meaning
+
+
+def is_penalty(name: str) -> bool:
+    """Whether a name is that of a regulariser."""
+    return bool(set(words(name)) & _PENALTY)
 
 
 def is_split(word: str) -> bool:

@@ -46,8 +46,14 @@ def examine_curves(history: History) -> list[Verdict]:
     for check in CHECKS:
         for verdict in check(history):
             found.setdefault(verdict.cause, []).append(verdict)
-    merged = [_merged(verdicts) for verdicts in found.values()]
+    merged = [_standing(history, _merged(verdicts)) for verdicts in found.values()]
     return sorted(merged, key=lambda verdict: verdict.status != "stop")
+
+
+def _standing(history: History, verdict: Verdict) -> Verdict:
+    """A ``stop`` whose onset is after the checkpoint that was chosen says nothing against it."""
+    is_late = history.chosen is not None and history.chosen < verdict.onset_step
+    return replace(verdict, status="warn") if is_late and verdict.status == "stop" else verdict
 
 
 def _merged(verdicts: list[Verdict]) -> Verdict:

@@ -20,6 +20,8 @@ _IDLE = 0.15
 """Share of a run that a smooth schedule may rest at (almost) zero."""
 _SUNK = 0.5
 """Share of a run below ``_NOTHING`` that no schedule means: an exponential that ends at 1e-6 spends half."""
+_EARLY = 0.1
+"""Share of a run within which nobody cuts a rate three times."""
 _REST = 0.5
 """Share of a run that a smooth decay may rest at a floor which is a rate still."""
 _STILL = 0.01
@@ -98,7 +100,8 @@ def _sunk(series: Series) -> tuple[int, str] | None:
     low = np.flatnonzero(values > _NOTHING * values[top])
     onset = int(low[-1]) + 1
     share = (series.steps[-1] - series.steps[min(onset, len(series) - 1)]) / (series.steps[-1] - series.steps[0])
-    if onset >= len(series) or share <= _SUNK or _moves(series) < 3:
+    is_smooth = _moves(series) >= (_FEW_MOVES if share < 1.0 - _EARLY else 3)  # else cut by hand, or on plateaus
+    if onset >= len(series) or share <= _SUNK or not is_smooth:
         return None
     said = f"is below {_NOTHING:g} of its highest ({values[top]:.3g}) from step {series.step(onset)} on"
     return series.step(onset), f"{said}, for {share:.0%} of the run: it was stepped too often"

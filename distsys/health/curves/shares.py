@@ -8,6 +8,7 @@ import numpy as np
 
 from distsys.health.causes import ONE_TERM
 from distsys.health.curves.history import History, Series
+from distsys.health.curves.names import is_penalty
 from distsys.health.verdict import Verdict
 
 _SHARE = 0.999
@@ -17,13 +18,14 @@ _FEWEST = 2
 
 def one_term(history: History) -> Iterator[Verdict]:
     """One share stays above ``_SHARE`` in the second half of the run, and not because of its weight, where that is
-    known."""
+    known. Regularisers may be small."""
     shares = [item.finite for item in history.of_kind("share")]
     if len(shares) < 2:
         return
     for series in shares:
         late = series.where(series.steps >= np.median(series.steps)) if len(series) else series
-        alive = [item.name for item in shares if item is not series and len(item) and item.values[-1] > 0.0]
+        others = [item for item in shares if item.name != series.name and not is_penalty(item.name)]
+        alive = [item.name for item in others if len(item) and item.values[-1] > 0.0]
         if len(late) < _FEWEST or not alive or late.values.min() <= _SHARE or not _is_raw(history, series, shares):
             continue
         evidence = f"{series.name} is {late.values.min():.4%} or more from step {late.step(0)} on, {alive[0]} the rest"

@@ -115,6 +115,33 @@ def a_curriculum(rng: np.random.Generator, strength: float) -> Curves:
 
 
 @case()
+def a_curriculum_without_metrics(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(120)
+    loss = decaying(steps, 1.0, 0.2, 15) + np.where(steps >= 60, 0.5 + 0.8 * np.exp(-(steps - 60) / 20), 0.0)
+    return {"train_loss": (steps, noisy(rng, loss, 0.03))}
+
+
+@case()
+def rate_cut_on_plateaus_at_once(rng: np.random.Generator, strength: float) -> Curves:
+    return _with_rate(rng, 1e-2 * 0.1 ** np.searchsorted([20, 28, 36, 44], np.arange(120), side="right"))
+
+
+@case()
+def rate_warmed_stable_decayed(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(200)
+    return _with_rate(rng, 1e-3 * np.minimum(np.minimum((steps + 1) / 10, 1.0), (200 - steps) / 40))
+
+
+@case()
+def a_generator_beside_its_total(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(100)
+    return {
+        "loss": (steps, noisy(rng, decaying(steps, 2.0, 1.0, 5) + 0.03 * steps, 0.1)),
+        "disc_loss": (steps, noisy(rng, np.full(100, 0.6), 0.05)),
+    }
+
+
+@case()
 def saturated(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(30)
     return {

@@ -183,6 +183,18 @@ def a_loss_that_diverges(rng: np.random.Generator, strength: float) -> Curves:
     return {"loss": (steps, noisy(rng, np.where(steps > 50, loss + 1.0, decaying(steps, 2.3, 1.0, 8)), 0.05))}
 
 
+@case(causes.DIVERGED, strengths=STRENGTHS)
+def a_model_that_collapses(rng: np.random.Generator, strength: float) -> Curves:
+    """From some step on the loss is that of a model that knows nothing."""
+    steps = np.arange(100)
+    end = round(90 - 50 * strength)
+    loss = np.where(steps < end, decaying(steps, 2.303, 0.6), 2.303)
+    return {
+        "train/loss": (steps, noisy(rng, loss, 0.03)),
+        "val/acc": (steps[::4], noisy(rng, np.where(steps < end, rising(steps, 0.1, 0.8), 0.1)[::4], 0.005)),
+    }
+
+
 @case(causes.JUMPS, strengths=STRENGTHS)
 def a_loss_that_jumps(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(200)
