@@ -13,9 +13,9 @@ from distsys.health.curves.noise import luck, smooth, spread_of
 from distsys.health.verdict import Verdict
 
 _FEWEST = 8
-_NOISY = 0.05
+_NOISY = 0.1
 """Noise over a metric's level, below which nobody minds it; for a rate that of ``_ITEMS`` items, as much at 1/2."""
-_ITEMS = 400
+_ITEMS = 100
 _LUCK = 0.5
 """Share of the run's whole gain by which the best point exceeds the curve around it."""
 _FEW_ITEMS = 60

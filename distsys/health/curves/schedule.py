@@ -146,9 +146,9 @@ def _turns_up(series: Series) -> tuple[int, str] | None:
     low = int(turns[0])
     high = low + int(np.argmax(values[low : 2 * low + 2]))
     climb = np.diff(values[low : high + 1])
-    if values[high] < 0.3 or low < 4 or climb.max() > 0.5 * (values[high] - values[low]):
+    if values[high] < 0.3 or low < 4:
         return None
-    if np.abs(np.diff(values[low - 1 : low + 2])).max() > 0.6 * climb.max():  # a triangle's corner
+    if np.abs(np.diff(values[low - 1 : low + 2])).max() > 0.6 * climb.max():  # a triangle's corner, a restart
         return None
     said = f"falls to {series.values[low]:.3g} at step {series.step(low)} and climbs again to {series.values[high]:.3g}"
     return series.step(low), f"{said}: the run goes on past the end of the schedule"

@@ -145,7 +145,7 @@ def a_generator_beside_its_total(rng: np.random.Generator, strength: float) -> C
 def saturated(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(30)
     return {
-        "loss": (steps, np.abs(noisy(rng, decaying(steps, 0.7, 0.0, 2), 0.001))),
+        "loss": (steps, np.abs(noisy(rng, decaying(steps, 0.7, 0.0, 8), 0.001))),
         "accuracy": (steps, np.minimum(1.0, rising(steps, 0.8, 1.02, 3))),
         "val_accuracy": (steps, np.ones(30)),
         "val_loss": (steps, np.abs(noisy(rng, decaying(steps, 0.5, 0.004, 2), 0.0005))),
@@ -376,3 +376,104 @@ def rounded_to_hundredths(rng: np.random.Generator, strength: float) -> Curves:
         "loss": (steps, np.round(noisy(rng, decaying(steps, 1.0, 0.3), 0.02), 2)),
         "val_acc": (steps, np.round(noisy(rng, rising(steps, 0.5, 0.9), 0.01), 2)),
     }
+
+
+@case()
+def a_loss_written_now_and_then(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(103)
+    loss = noisy(rng, decaying(steps, 1.0, 0.3), 0.02)
+    loss[9::10] = math.nan
+    return {"train_loss": (steps, loss)}
+
+
+@case()
+def a_line_below_zero(rng: np.random.Generator, strength: float) -> Curves:
+    """A run that was ended while a negative loss still fell evenly, and nothing suffered."""
+    steps = np.arange(60)
+    return {
+        "train/margin_loss": (steps, noisy(rng, 0.5 - 0.05 * steps, 0.05)),
+        "val/acc": (steps, noisy(rng, rising(steps, 0.3, 0.8), 0.004)),
+    }
+
+
+@case()
+def a_likelihood_and_its_calibration(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(150)
+    return {
+        "train_nll": (steps, noisy(rng, 3.0 - 1.5 * np.log1p(steps), 0.05)),
+        "test_ece": (steps, noisy(rng, 0.02 + 0.0004 * steps, 0.001)),
+    }
+
+
+@case()
+def a_total_whose_weight_grows(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(80)
+    weight = np.clip((steps - 30) / 20, 0.0, 1.0)
+    return {
+        "train_loss": (steps, noisy(rng, decaying(steps, 1.0, 0.3, 8) + 1.5 * weight, 0.01)),
+        "lambda_b": (steps, weight),
+    }
+
+
+@case()
+def a_harder_task_that_is_not_learned_yet(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(120)
+    return {
+        "train_loss": (steps, noisy(rng, decaying(steps, 1.0, 0.2, 15) + np.where(steps >= 60, 1.0, 0.0), 0.03)),
+        "val_acc": (steps[::5], noisy(rng, rising(steps[::5], 0.4, 0.8), 0.005)),
+    }
+
+
+@case()
+def surer_and_a_little_better(rng: np.random.Generator, strength: float) -> Curves:
+    """The validation loss rises for long, while the accuracy gains a little all the time."""
+    steps = np.arange(50)
+    return {
+        "train_loss": (steps, noisy(rng, decaying(steps, 2.3, 0.02, 10), 0.01)),
+        "val_loss": (steps, noisy(rng, decaying(steps, 2.3, 0.6, 4) + 0.012 * np.maximum(steps - 15, 0), 0.01)),
+        "val_acc": (steps, noisy(rng, rising(steps, 0.2, 0.75, 4) + 0.0016 * steps, 0.002)),
+    }
+
+
+@case()
+def another_reduction(rng: np.random.Generator, strength: float) -> Curves:
+    """Validation sums over what training averages."""
+    steps = np.arange(60)
+    return {
+        "train_loss": (steps, noisy(rng, decaying(steps, 2.0, 0.2), 0.02)),
+        "val_loss": (steps, noisy(rng, decaying(steps, 80.0, 30.0), 0.5)),
+    }
+
+
+@case()
+def recall_is_traded_away(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(50)
+    return {
+        "val/loss": (steps, noisy(rng, decaying(steps, 3.0, 1.0), 0.02)),
+        "val/recall": (steps, noisy(rng, rising(steps, 0.9, 0.6), 0.01)),
+    }
+
+
+@case()
+def a_plateau_from_the_start(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(30)
+    return {
+        "train_loss": (steps, noisy(rng, decaying(steps, 0.30, 0.20), 0.005)),
+        "val_acc": (steps, noisy(rng, np.full(30, 0.93), 0.004)),
+    }
+
+
+@case()
+def few_rounded_rates(rng: np.random.Generator, strength: float) -> Curves:
+    rates = np.array([0.5, 0.6, 0.65, 0.7, 0.7, 0.75, 0.75, 0.8, 0.8, 0.85])
+    return {"loss": (np.arange(10), decaying(np.arange(10), 1.0, 0.3)), "val_acc": (np.arange(10), rates)}
+
+
+@case()
+def rate_exponential_by_a_hundred_thousand(rng: np.random.Generator, strength: float) -> Curves:
+    return _with_rate(rng, 1e-2 * 0.891 ** np.arange(100))
+
+
+@case()
+def rate_of_a_very_early_end(rng: np.random.Generator, strength: float) -> Curves:
+    return _with_rate(rng, 1e-3 * cosine(np.arange(10) / 200))

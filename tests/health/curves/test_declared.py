@@ -124,6 +124,27 @@ def test_a_declared_chance_is_the_only_one(level: float, is_found: bool) -> None
     assert [item.cause for item in found] == ([causes.AT_CHANCE.name] if is_found else [])
 
 
+def test_a_term_at_its_declared_floor_has_nothing_to_gain() -> None:
+    meaning = Meaning("term", "validation", "min", low=-2.0, is_guess=False)
+    beside: Curves = {"train_loss": (STEPS, decaying(STEPS, 1.0, 0.2))}
+    assert examine_curves(declared("term/gap", (STEPS, np.full(30, -2.0)), meaning, beside)) == []
+    above = examine_curves(declared("term/gap", (STEPS, np.full(30, -1.0)), meaning, beside))
+    assert only(above).cause == causes.AT_CHANCE.name
+
+
+def test_a_flat_term_is_not_at_chance_where_nothing_else_moves() -> None:
+    curves: Curves = {name: (STEPS, noisy(RNG, np.full(30, 0.7), 1e-3)) for name in ("train/loss", "train/align_loss")}
+    assert only(examine_curves(history(curves))).cause == causes.NOTHING_LEARNED.name
+
+
+def test_what_begins_after_the_chosen_checkpoint_does_not_stop_it() -> None:
+    loss = decaying(STEPS, 1.0, 0.2)
+    loss[20:] = math.nan
+    curves: Curves = {"train_loss": (STEPS, loss)}
+    assert only(examine_curves(history(curves, chosen=380))).status == "warn"
+    assert only(examine_curves(history(curves, chosen=400))).status == "stop"
+
+
 def test_the_metric_that_chooses_must_not_end_as_nan() -> None:
     metric = rising(STEPS, 0.1, 0.9)
     metric[20:] = math.nan
