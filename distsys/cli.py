@@ -105,7 +105,13 @@ def _parser() -> argparse.ArgumentParser:
         origin_options,
         local_option,
     )
-    _add(commands, "doctor", doctor, "what is wrong with an experiment before it is run, or with a run", patient_options)
+    _add(
+        commands,
+        "doctor",
+        doctor,
+        "what is wrong with an experiment to be run, or with a run that ended",
+        patient_options,
+    )
     _add(commands, "evaluate", evaluate, "a finished training on its test set", place_argument)
     asking = _add(commands, "predict", predict, "ask a trained model", predict_options)
     asking.epilog = "each domain has options of its own: distsys predict DOMAIN --help"

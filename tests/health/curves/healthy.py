@@ -441,7 +441,7 @@ def another_reduction(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(60)
     return {
         "train_loss": (steps, noisy(rng, decaying(steps, 2.0, 0.2), 0.02)),
-        "val_loss": (steps, noisy(rng, decaying(steps, 80.0, 30.0), 0.5)),
+        "val_loss": (steps, noisy(rng, decaying(steps, 80.0, 30.0), 0.05)),
     }
 
 

@@ -71,6 +71,13 @@ def twenty_items(rng: np.random.Generator, strength: float) -> Curves:
     return {"loss": (steps, decaying(steps, 1.0, 0.2)), "val_accuracy": (steps, right / 23)}
 
 
+@case(causes.NOISY_EVALUATION)
+def forty_items_and_a_clear_gain(rng: np.random.Generator, strength: float) -> Curves:
+    steps = np.arange(30)
+    right = np.round(41 * noisy(rng, rising(steps, 0.2, 0.9), 0.02))
+    return {"loss": (steps, decaying(steps, 1.0, 0.2)), "val_accuracy": (steps, right / 41)}
+
+
 @case(causes.UNSTABLE_EVALUATION, strengths=STRENGTHS)
 def evaluated_twice(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.repeat(np.arange(20), np.where(np.arange(20) % 5 == 4, 2, 1))
