@@ -26,7 +26,7 @@ from distsys.training.workers import Workers, pick_device
 DOMAINS = ("ground_motion", "ris_localization", "semantic_eq", "speaker_extraction")
 _FEW_ITEMS = "data.validation_items=20"
 BUDGETS: Mapping[str, tuple[str, ...]] = {
-    "ground_motion": ("final.steps=120", "final.eval_every_steps=40", "data.test_samples=8"),
+    "ground_motion": ("final.steps=120", "final.eval_every_steps=40"),
     "ris_localization": ("final.steps=200", "final.eval_every_steps=50"),
     "semantic_eq": ("final.steps=200", "final.eval_every_steps=50"),
     "speaker_extraction": ("final.steps=100", "final.eval_every_steps=25", _FEW_ITEMS),
