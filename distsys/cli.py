@@ -77,62 +77,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"distsys {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
-    _add(
-        commands,
-        "run",
-        run,
-        "search, handoff, final training, evaluation, report",
-        training_options,
-        local_option,
-        doctor_options,
-    )
-    _add(commands, "search", search, "the search phase alone", experiment_options, local_option, doctor_options)
-    _add(
-        commands,
-        "final",
-        final,
-        "handoff and final training after a search",
-        training_options,
-        origin_options,
-        local_option,
-    )
-    _add(
-        commands,
-        "train",
-        train,
-        "train one configuration, without a search",
-        training_options,
-        origin_options,
-        local_option,
-    )
-    _add(
-        commands,
-        "doctor",
-        doctor,
-        "what is wrong with an experiment to be run, or with a run that ended",
-        patient_options,
-    )
-    _add(commands, "evaluate", evaluate, "a finished training on its test set", place_argument)
-    asking = _add(commands, "predict", predict, "ask a trained model", predict_options)
-    asking.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
-    _add(commands, "export", export, "a trained model as a program that needs no distsys", export_options)
-    _add(commands, "ui", ui, "open the MLflow UI on the right store, on loopback", ui_options)
-    _add(commands, "domains", domains, "the domains that are installed")
-    _add(commands, "new-domain", new_domain, "a package with a domain of one's own to start from", new_domain_options)
-    _add(commands, "check-domain", check_domain, "try every promise that a domain makes", check_domain_options)
-    _add(
-        commands,
-        "config",
-        config,
-        "the resolved config and where each value comes from",
-        experiment_options,
-        config_options,
-    )
-    _add(commands, "data", data, "what data a config names: ranges, levels, spectra, faults", data_options)
+    for name, command, text, groups in _COMMANDS:
+        _add(commands, name, command, text, *groups)
     return parser
 
 
-def _add(commands: Any, name: str, run: Callable[..., int], text: str, *groups: Callable[[Any], None]) -> Any:
+_COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None], ...]], ...] = (
+    (
+        "run",
+        run,
+        "search, handoff, final training, evaluation, report",
+        (training_options, local_option, doctor_options),
+    ),
+    ("search", search, "the search phase alone", (experiment_options, local_option, doctor_options)),
+    ("final", final, "handoff and final training after a search", (training_options, origin_options, local_option)),
+    ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
+    ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
+    ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),
+    ("predict", predict, "ask a trained model", (predict_options,)),
+    ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
+    ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),
+    ("domains", domains, "the domains that are installed", ()),
+    ("new-domain", new_domain, "a package with a domain of one's own to start from", (new_domain_options,)),
+    ("check-domain", check_domain, "try every promise that a domain makes", (check_domain_options,)),
+    ("config", config, "the resolved config and where each value comes from", (experiment_options, config_options)),
+    ("data", data, "what data a config names: ranges, levels, spectra, faults", (data_options,)),
+)
+"""Name, what runs it, help, and options of each command, in the order of the help."""
+
+
+def _add(commands: Any, name: str, run: Callable[..., int], text: str, *groups: Callable[[Any], None]) -> None:
     parser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", add_help=name != "predict"
     )
@@ -141,7 +115,8 @@ def _add(commands: Any, name: str, run: Callable[..., int], text: str, *groups: 
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.set_defaults(run=run)
-    return parser
+    if name == "predict":
+        parser.epilog = "each domain has options of its own: distsys predict DOMAIN --help"
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def _train(run: _Noting, row: Row, *, constraints: Sequence[Constraint]) -> None
     finally:
         outcome: Outcome = run.finish()
         last = outcome.selection.last
-        _note(row, [*(last.verdicts if last else ()), *outcome.verdicts], run.said)
+        _note(row, [*outcome.verdicts, *(last.verdicts if last else ())], run.said)
     row.is_stopped = outcome.ended_early
     row.is_crowned = outcome.checkpoint is not None and not is_sick(outcome.verdicts)
 

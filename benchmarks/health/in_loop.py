@@ -118,8 +118,9 @@ def _other_loss(domain: AnyDomain) -> AnyDomain:
     return with_terms(domain, lambda terms, outputs, batch: {name: 3.0 * value for name, value in terms.items()})
 
 
+_KEPT = ("low_frequency_error outside its band", "envelope_correlation outside its band")
 for kept in (0.0, 0.5, 0.9):
-    add("D8", f"samples keep {kept:g} below 1 Hz", _unguarded(kept), domains=(GROUND,), is_patch=True)
+    add("D8", f"samples keep {kept:g} below 1 Hz", _unguarded(kept), domains=(GROUND,), is_patch=True, also=_KEPT)
 for factor in (30.0, 1e-3):
     add(
         "D9", f"sampling levels times {factor:g}", _other_levels(factor),

@@ -16,7 +16,7 @@ from distsys.signals.levels import energy_db
 Terms = dict[str, Tensor]
 _MAIN = {GROUND: "fit", RIS: "covariance", WORDS: "response", SPEECH: "sisdr"}
 _SIDE = {GROUND: "envelope", RIS: "subspace_align", WORDS: "params", SPEECH: "amp"}
-_LONGER = ("final.steps=400", "final.eval_every_steps=100")
+_LONGER = ("final.steps=600", "final.eval_every_steps=100")
 """Chance takes looks to be told from a start that is slow."""
 _AUXILIARY = {GROUND: "envelope", RIS: "subspace_align", WORDS: "contrastive", SPEECH: "sisdr"}
 
@@ -129,12 +129,20 @@ for domain, main in _MAIN.items():
         add("D12", f"{side} flat below {factor:g} of its first value", _replacing(side, _clamped(factor)), domains=one)
     if domain != RIS:  # complex factors
         add("D12", f"{side} through a tanh beyond its knee", _saturating(side, 1e12), domains=one)
+    loud = main if domain in (RIS, WORDS) else side  # one with a floor of 0, which it keeps when it is multiplied
     for factor in (1e6, 1e4):
-        add("D24", f"{main} times {factor:g}", _replacing(main, _scaled(factor)), domains=one)
+        add("D24", f"{loud} times {factor:g}", _replacing(loud, _scaled(factor)), domains=one)
     for factor in (0.0, 0.5, 1.05):
         add("D15", f"{main} times {factor:g} in validation", _in_training_alone(main, factor), domains=one)
     add("D25", f"{_AUXILIARY[domain]} of other items", _of_other_items(domain), domains=one, settings=_LONGER)
 add("D11", "ta_energy is an energy in dB", _replacing("ta_energy", _energy_of_absent), domains=(SPEECH,))
 for weight in (0.0, 1e-6):
-    unheld = (f"search.weights.lambda_amp={weight:g}", "search.weights.lambda_phase=0", "final.weights.lambda_phase=0")
-    add("D13", f"lambda_amp {weight:g}", None, domains=(SPEECH,), settings=unheld)
+    names = ("lambda_amp", "lambda_ta_energy")
+    unheld = tuple(f"search.weights.{name}={weight:g}" for name in names)
+    add(
+        "D13",
+        f"{weight:g} for all but SI-SDR",
+        None,
+        domains=(SPEECH,),
+        settings=(*unheld, "final.weights.lambda_phase=0"),
+    )

@@ -153,7 +153,13 @@ add("D6", "first layer detached", lambda it: with_model(it, _first_detached))
 for share in (0.3, 0.9):
     add("D6", f"gradients of {share:.0%} are 0", lambda it, s=share: with_model(it, _gradients_zeroed(s)))
 add("D6", "the answer behind a shut rectifier", lambda it: with_model(it, _dead_units), also=(DEAD_TERM.name,))
-add("D10", "what is given is zeros", lambda it: with_model(it, _ignoring(0)), domains=(GROUND,))
+add(
+    "D10",
+    "what is given is zeros",
+    lambda it: with_model(it, _ignoring(0)),
+    domains=(GROUND,),
+    also=("shuffle_loss outside its band",),
+)
 add("D10", "enrolments are zeros, in the network", lambda it: with_model(it, _ignoring(1)), domains=(SPEECH,))
 add("D10", "gates to the enrolment closed", lambda it: with_model(it, _closed_gates), domains=(SPEECH,))
 add(
@@ -170,7 +176,8 @@ for jitter in (0.0, 1e-9, 1e-6):
 for start in (0.5, 2.0):
     add(
         "D23",
-        f"heads without bounds, from {start:g}",
+        f"heads without bounds, at {start:g}",
         lambda it, s=start: with_model(it, _open_heads(s)),
         domains=(WORDS,),
+        also=("in_bounds_fraction outside its band",),
     )

@@ -75,7 +75,7 @@ class Outcome:
         if self.ended_early and last is not None:
             return tuple(last.verdicts)
         against = self.selection.disagreement()
-        own = (*(self.choice.verdicts if self.choice else ()), *([against] if against else []))
+        own = (*([against] if against else []), *(self.choice.verdicts if self.choice else ()))
         return own if self.selection.best else tuple(dict.fromkeys((*self.ended_by, *own)))
 
     def write(self) -> None:

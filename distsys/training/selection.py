@@ -123,6 +123,7 @@ class Selection:
         best: the best healthy validation, or None while there is none.
         former: those that were best before it, oldest first: one of them is best again where it is taken back.
         by_loss: what the loss alone would have chosen.
+        by_metric: what the metric alone would have chosen.
         last: the latest validation.
         nearest: the one that came nearest to its bands, the later of equals.
         last_healthy_step: latest step whose constraints held, or None.
@@ -133,6 +134,7 @@ class Selection:
     best: Choice | None = None
     former: list[Choice] = field(default_factory=list)
     by_loss: Choice | None = None
+    by_metric: Choice | None = None
     last_healthy_step: int | None = None
     last: Choice | None = None
     nearest: Choice | None = None
@@ -149,6 +151,8 @@ class Selection:
             self.nearest = candidate
         if self._has_lower_loss(candidate):
             self.by_loss = candidate
+        if self.by_metric is None or self.spec.better(candidate.value, than=self.by_metric.value):
+            self.by_metric = candidate
         if not validation.healthy:
             return
         self.last_healthy_step = validation.step
@@ -174,7 +178,7 @@ class Selection:
 
     def disagreement(self) -> Verdict | None:
         """A warning where the loss falls as the metric gets worse, and its choice is clearly the worse one (D14)."""
-        best, by_loss = self.best or self.nearest, self.by_loss
+        best, by_loss = self.by_metric, self.by_loss
         if best is None or by_loss is None or not self.spec.better(best.value, than=by_loss.value):
             return None
         floor, agreement = paired_floor(best.items, by_loss.items), self.opinions.agreement(self.spec)
@@ -210,6 +214,7 @@ class Selection:
             "best": self.best and asdict(self.best),
             "former": [asdict(item) for item in self.former],
             "by_loss": self.by_loss and asdict(self.by_loss),
+            "by_metric": self.by_metric and asdict(self.by_metric),
             "last": self.last and asdict(self.last),
             "nearest": self.nearest and asdict(self.nearest),
             "last_healthy_step": self.last_healthy_step,
@@ -219,8 +224,8 @@ class Selection:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        for name in ("best", "by_loss", "last", "nearest"):
-            setattr(self, name, Choice.read(state[name]) if state[name] else None)
+        for name in ("best", "by_loss", "by_metric", "last", "nearest"):
+            setattr(self, name, Choice.read(state[name]) if state.get(name) else None)
         self.former = [Choice.read(item) for item in state.get("former", [])]
         self.last_healthy_step = state["last_healthy_step"]
         self.history = [(step, number_or_nan(value)) for step, value in state["history"]]

@@ -47,7 +47,7 @@ def test_all_is_well_in_one_line(outside: Path, tmp_path: Path) -> None:
     means, said = local_means()
     found = experiment(outside, tmp_path)
     examined(found, means)
-    assert said.getvalue().startswith("doctor: 21 probes, nothing found, ")
+    assert said.getvalue().startswith("doctor: 22 probes, nothing found, ")
     assert said.getvalue().count("\n") == 1
     stored = json.loads((found.folder / FILE).read_text())
     assert {row["status"] for row in stored["probes"]} == {"ok"}

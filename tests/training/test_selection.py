@@ -180,6 +180,14 @@ def test_loss_and_metric_that_agree_or_say_little_are_healthy(values: list[float
     assert course(values, losses).disagreement() is None
 
 
+def test_a_disagreement_of_sick_validations_is_named_too() -> None:
+    chosen = Selection(LOW)
+    for step, loss in enumerate(FALLING, start=1):
+        chosen.update(seen(step, [0.1 * step] * 4, loss=loss, verdicts=(SICK,)))
+    assert chosen.best is None
+    assert chosen.disagreement() is not None
+
+
 def test_a_loss_under_weights_that_move_is_not_compared() -> None:
     rising = [10.0 / value for value in range(10, 0, -1)]
     assert course(FALLING, rising, weight=lambda step: 0.1 * step).disagreement() is None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from distsys.health.causes import OUT_OF_BOUNDS, OUTPUT_ON_BOUND
 from distsys.health.check import View
 from distsys.health.flight.rows import on_bound, rows_of, target_of
 from distsys.health.memory import Remembering
 from distsys.health.verdict import Status, Verdict
+from distsys.specs import FieldSpec
 
 
 class OutputsOnBound(Remembering):
@@ -67,16 +69,9 @@ class OutputsInRange(Remembering):
     def look(self, view: View) -> Sequence[Verdict]:
         bad: dict[str, tuple[float, str]] = {}
         for name in sorted(view.trained & view.field_specs.keys()):
-            field = view.field_specs[name]
-            rows = rows_of(view.outputs[name])
-            width = field.high - field.low
-            if rows is None or not width < float("inf"):
-                continue
-            excess = torch.maximum(field.low - rows, rows - field.high)
-            share, worst = float((excess > 1e-3 * width).float().mean()), float(excess.max()) / width
+            share, worst = beyond_range(view.outputs[name], view.field_specs[name])
             if share > self._share or worst > self._beyond:
-                text = f"{share:.0%} of '{name}' outside [{field.low:g}, {field.high:g}] {field.unit}"
-                bad[name] = share, f"{text}, the worst by {worst:.2g} of its width"
+                bad[name] = share, range_text(view.field_specs[name], share, worst)
         self.bad.update(bad, step=view.step)
         if view.progress < self._warn_at:
             return []
@@ -84,3 +79,18 @@ class OutputsInRange(Remembering):
             OUT_OF_BOUNDS.verdict("stop" if bad[n][0] > 0.5 else "warn", bad[n][1], step=self.bad.onset(n))
             for n in self.bad.lasting(self._looks)
         ][:1]
+
+
+def beyond_range(output: Tensor, field: FieldSpec) -> tuple[float, float]:
+    """Share of values outside the range of ``field``, and how far the worst is in widths of it; 0 without a range."""
+    rows, width = rows_of(output), field.high - field.low
+    if rows is None or not width < float("inf"):
+        return 0.0, 0.0
+    excess = torch.maximum(field.low - rows, rows - field.high)
+    return float((excess > 1e-3 * width).float().mean()), float(excess.max()) / width
+
+
+def range_text(field: FieldSpec, share: float, worst: float) -> str:
+    """What to say of an output that leaves its range."""
+    text = f"{share:.0%} of '{field.name}' outside [{field.low:g}, {field.high:g}] {field.unit}"
+    return f"{text}, the worst by {worst:.2g} of its width"

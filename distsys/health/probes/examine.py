@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from distsys.errors import DistsysError
 from distsys.health.probes.anchor import scale_anchor
-from distsys.health.probes.bounds import outputs_on_bound
+from distsys.health.probes.bounds import outputs_in_range, outputs_on_bound
 from distsys.health.probes.codec import decoding_undoes_encoding
 from distsys.health.probes.contract import data_in_range, data_scale
 from distsys.health.probes.eigen import eigenvalue_gaps
@@ -25,17 +25,18 @@ from distsys.health.verdict import Status, Verdict, is_sick
 
 PROBES: Mapping[str, Probe] = {
     "data in their range": data_in_range,
+    "level of noise": noise_level,
     "scale of data": data_scale,
     "decode and encode": decoding_undoes_encoding,
     "stored statistics": stored_statistics,
     "range of columns": column_ranges,
-    "level of noise": noise_level,
     "gaps of eigenvalues": eigenvalue_gaps,
     "bounds of terms": term_bounds,
     "order of steps": step_order,
     "parameters learn": parameters_learn,
     "targets without noise": target_against_noise,
     "outputs off their bounds": outputs_on_bound,
+    "outputs in their range": outputs_in_range,
     "gradient of each term": term_gradients,
     "shares of gradient": gradient_shares,
     "inputs matter": inputs_matter,

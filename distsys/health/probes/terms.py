@@ -21,6 +21,8 @@ _ALONE = 0.999
 _FALLS = (1e-2, 1e-4, 1e-6)
 """Of the outputs: a term that falls at each of them rewards silence without end."""
 _COLUMNS = 64
+_SAME = 0.02
+"""Of the target's spread, below which a column of an output counts as constant."""
 
 
 def term_bounds(patient: Patient) -> list[Verdict]:
@@ -202,10 +204,19 @@ def _columns(patient: Patient, outputs: Tensors, terms: Tensors) -> list[Verdict
             left = {} if of is None else errors(values, patient.late[of], kinds)
             if first is None or not any(left.get(kind, 1.0) > UNDONE for kind in squares if kind != first):
                 continue
+            others = [place for place, kind in enumerate(kinds) if kind != first]
+            if of is not None and not _vary(values, patient.late[of], others):
+                continue
             share = squares[first] / sum(squares.values())
             evidence = f"column '{first}' of output '{name}' has {share:.4%} of the squared gradient norm of all"
             found.append(ONE_COLUMN.verdict("warn", evidence, step=len(patient.rehearsal.steps)))
     return found
+
+
+def _vary(values: Tensor, target: Tensor, places: Sequence[int]) -> bool:
+    """Whether an output differs from item to item in some columns: the gradient of a constant says nothing of them."""
+    spreads = [item.detach().reshape(-1, item.shape[-1])[:, places].float().std(dim=0) for item in (values, target)]
+    return bool((spreads[0] > _SAME * spreads[1]).any())
 
 
 def _kinds(values: Tensor, declared: Sequence[str]) -> Sequence[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distsys.domains.protocol import FieldSpec
 from distsys.health.probes import examine as examining
-from distsys.health.probes.bounds import outputs_on_bound
+from distsys.health.probes.bounds import outputs_in_range, outputs_on_bound
 from distsys.health.probes.examine import examine
 from distsys.health.probes.inputs import inputs_matter, items_are_independent
 from distsys.health.probes.order import parameters_learn, step_order
@@ -134,6 +134,19 @@ def test_outputs_on_a_bound_are_a_warning(outside: Path, limit: float, is_bound:
         [("warn", "outputs on their bound")] if is_bound else []
     )
     assert all(f"lie exactly on -{limit:g} or {limit:g}" in item.evidence for item in verdicts)
+
+
+@pytest.mark.parametrize(("shift", "status"), [(3.0, "warn"), (100.0, "warn"), (0.0, "")])
+def test_outputs_outside_the_range_of_their_field_are_a_warning(outside: Path, shift: float, status: str) -> None:
+    def forward(model: nn.Module, batch: Batch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        out = model(batch["x"])
+        return {"out": out, "y": torch.tanh(out) + shift}
+
+    verdicts = found(outputs_in_range, outside, forward=forward, fields=FIELDS[:2])
+    assert [(item.status, item.cause) for item in verdicts] == (
+        [(status, "outputs outside their range")] * bool(status)
+    )
+    assert all("100% of 'y' outside [-1, 1] V" in item.evidence for item in verdicts)
 
 
 def test_a_rectifier_is_on_no_bound(outside: Path) -> None:
