@@ -42,18 +42,18 @@ def _mostly_level(rest: float) -> Callable[[nn.Module], None]:
 
 def _levelled(output: Any, level: Tensor, rest: float) -> Any:
     if isinstance(output, tuple):
-        return (_levelled(output[0], level, rest), *output[1:])
+        return tuple(_levelled(item, level, rest) for item in output)
     values = parts(output)
     return whole(level + rest * torch.tanh(values), output)
 
 
 def _first_detached(model: nn.Module) -> None:
     """Nothing learns behind the first layer, in every member of an ensemble."""
-    first = next(name for name, _ in model.named_parameters()).rpartition(".")[0]
-    tail = first.split(".")[-2:] if hasattr(model, "members") else [first]
-    for name, module in model.named_modules():
-        if name.split(".")[-len(tail) :] == tail or name == first:
-            module.register_forward_hook(lambda module, given, output: output.detach())
+    leaves = [(name, part) for name, part in model.named_modules() if not list(part.children()) and part._parameters]
+    tail = leaves[0][0].split(".")[-2:] if hasattr(model, "members") else leaves[0][0].split(".")
+    for name, part in leaves:
+        if name.split(".")[-len(tail) :] == tail:
+            part.register_forward_hook(lambda module, given, output: output.detach())
 
 
 def _gradients_zeroed(share: float) -> Callable[[nn.Module], None]:
