@@ -13,6 +13,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: cases run side by side, eac
 from benchmarks.health import healthy, results
 from benchmarks.health.case import DOMAINS, Case, Row, examined
 
+_PARTS = ("injected", "odd", "shipped", "none")
+
 
 def main() -> None:
     """Run what is asked for and print one table a question."""
@@ -20,19 +22,30 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="sums, and a row a case")
     parser.add_argument("--domain", action="append", choices=DOMAINS, help="only this one; may be repeated")
     parser.add_argument("--only", metavar="TEXT", default="", help="injections whose name holds this")
-    parser.add_argument("--part", action="append", choices=("injected", "odd", "shipped"), help="may be repeated")
+    parser.add_argument(
+        "--part", action="append", choices=("injected", "odd", "shipped", "none"), help="may be repeated"
+    )
     parser.add_argument("--seeds", type=int, default=20, help="healthy seeds a domain")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--add", action="append", type=Path, default=[], metavar="FILE", help="rows of an earlier --json"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
     options = parser.parse_args()
     domains = options.domain or DOMAINS
     parts = options.part or ("injected", "odd", "shipped")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     cases = [case for case in _cases(parts, seeds, options.only) if case.domain in domains]
-    rows = list(_examined(cases, options.jobs))
+    earlier = [row for path in options.add for row in results.read(path)]
+    rows = _latest([*earlier, *_examined(cases, options.jobs)])
     results.show(rows)
     if options.json:
         results.write(options.json, rows)
+
+
+def _latest(rows: Iterable[Row]) -> list[Row]:
+    """One row a case, the last."""
+    return list({(row.domain, row.label, row.seed, row.phase): row for row in rows}.values())
 
 
 def _cases(parts: Iterable[str], seeds: range, only: str) -> Iterator[Case]:

@@ -71,10 +71,13 @@ def _has_false(row: Row, status: str) -> bool:
 
 
 def show(rows: Sequence[Row]) -> None:
-    """A table of injections, one of false alarms, and the sums."""
+    """A table of defects, what was missed, false alarms, and the sums."""
     injected = [row for row in rows if row.names]
     if injected:
-        print(text_table(["injection", "domain", "found", "step", "first said"], [_injected(row) for row in injected]))
+        print(text_table(["defect", "injected", "named", "first", "latest step", "crowned"], _by_defect(injected)))
+        for row in injected:
+            if not row.is_named_first:
+                print(f"{'named later' if row.is_named else 'missed'}: {line(row)}")
     for row in rows:
         if not row.names:
             for status in ("stop", "warn"):
@@ -84,7 +87,12 @@ def show(rows: Sequence[Row]) -> None:
         print(name, ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
 
 
-def _injected(row: Row) -> list[object]:
-    first = row.verdicts[0]["cause"] if row.verdicts else row.error or "nothing"
-    found = "first" if row.is_named_first else "later" if row.is_named else "no"
-    return [row.label, row.domain, found, "" if row.step is None else row.step, first]
+def _by_defect(rows: Sequence[Row]) -> list[list[object]]:
+    found = []
+    for defect in sorted({row.label.split()[0] for row in rows}, key=lambda name: int(name[1:])):
+        mine = [row for row in rows if row.label.split()[0] == defect]
+        named = [row.step for row in mine if row.step is not None]
+        first = sum(row.is_named_first for row in mine)
+        crowned = sum(row.is_crowned for row in mine)
+        found.append([defect, len(mine), len(named), first, max(named, default=0), crowned])
+    return found
