@@ -29,7 +29,7 @@ class GradientState(Remembering):
 
     name = "gradient_state"
 
-    def __init__(self, *, looks: float = 12, most: float = 0.5, part: float = 0.02) -> None:
+    def __init__(self, *, looks: float = 12, most: float = 0.25, part: float = 0.02) -> None:
         super().__init__()
         self._looks, self._most, self._part = looks, most, part
 
