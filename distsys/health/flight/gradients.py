@@ -17,21 +17,21 @@ _SHOWN = 3
 class GradientState(Remembering):
     """A parameter without gradient, or with one of exactly 0, at ``looks`` looks in a row.
 
-    ``stop`` where such parameters are over ``most`` of all, or a whole part of the model that the forward pass does
-    use and that holds over ``part`` of all values. Left alone are frozen parameters, those used where gradients are
-    switched off on purpose, and those that only terms of weight zero reach.
+    ``stop`` where such parameters are over ``most`` of all; or where those that the forward pass does use hold over
+    ``used`` of all values, or are a whole part of the model with over ``part`` of them. Left alone are frozen
+    parameters, those used where gradients are switched off on purpose, and those that only terms of weight zero reach.
 
     Args:
         looks: in a row, counted from the first step.
         most: share of parameters, or of their values.
-        part: share of the model's values.
+        used, part: share of the model's values.
     """
 
     name = "gradient_state"
 
-    def __init__(self, *, looks: float = 12, most: float = 0.25, part: float = 0.02) -> None:
+    def __init__(self, *, looks: float = 12, most: float = 0.5, used: float = 0.1, part: float = 0.02) -> None:
         super().__init__()
-        self._looks, self._most, self._part = looks, most, part
+        self._looks, self._most, self._used, self._part = looks, most, used, part
 
     def look(self, view: View) -> Sequence[Verdict]:
         silent = {name for name, norm in view.gradients.items() if norm is None or norm == 0.0}
@@ -43,7 +43,9 @@ class GradientState(Remembering):
         of_values = _size(dead, sizes) / sum(sizes.values())
         share = max(len(dead) / len(sizes), of_values)
         cut = self._cut_parts(view, dead, sizes)
-        status: Status = "stop" if share > self._most or cut else "warn"
+        in_use = [name for name in dead if view.ran.get(id(_owners(view.model)[name]))]
+        of_used = _size(in_use, sizes) / sum(sizes.values())
+        status: Status = "stop" if share > self._most or of_used > self._used or cut else "warn"
         where = f"all of {', '.join(sorted(cut)[:_SHOWN])}" if cut else ", ".join(sorted(dead)[:_SHOWN])
         evidence = (
             f"{len(dead)} of {len(sizes)} parameters ({of_values:.0%} of all values) had "
