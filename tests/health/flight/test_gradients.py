@@ -50,6 +50,20 @@ def test_a_dead_part_ends_a_trial_long_before_its_budget(outside: Path, tmp_path
     assert validations[0].verdicts[0].cause == DEAD_PARAMETERS.name
 
 
+@pytest.mark.parametrize(("width", "status"), [(64, "stop"), (8, "warn")])
+def test_a_first_layer_without_gradient_stops_where_it_holds_much(
+    outside: Path, tmp_path: Path, width: int, status: str
+) -> None:
+    def build(original: Any, config: Any, statistics: Any) -> nn.Module:
+        first = nn.Linear(1, width)
+        first.register_forward_hook(lambda module, given, output: output.detach())
+        return nn.Sequential(nn.Sequential(first, nn.Tanh(), nn.Linear(width, 16), nn.Tanh(), nn.Linear(16, 1)))
+
+    (verdict,) = verdicts_of(outside, tmp_path, domain=Altered(build_model=build))
+    assert (verdict.status, verdict.cause) == (status, DEAD_PARAMETERS.name)
+    assert "2 of 6 parameters" in verdict.evidence
+
+
 def with_spare(original: Any, config: Any, statistics: Any) -> nn.Module:
     model = original(config, statistics)
     model[3].spare = nn.Parameter(torch.ones(2))
