@@ -58,6 +58,13 @@ def _measured(name: str, preset: str, pairs: int) -> list[object]:
     return [f"{name} {preset}", step_ms, looked, unlooked, looks, steps, cost]
 
 
+def cost_percent(name: str, *, preset: str = "demo", pairs: int = 30) -> float:
+    """What the checks cost a run of a domain's preset."""
+    cost = _measured(name, preset, pairs)[-1]
+    assert isinstance(cost, float)
+    return cost
+
+
 def get_every(name: str, preset: str, root: Path) -> int:
     """Steps between looks, as the preset has it."""
     return int(load_experiment(name, root=root, preset=preset, searches=False).config.health.every)

@@ -12,8 +12,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: cases run side by side, eac
 
 from benchmarks.health import healthy, results
 from benchmarks.health.case import DOMAINS, Case, Row, examined
+from benchmarks.health_cost import cost_percent
 
-_PARTS = ("injected", "odd", "shipped", "none")
+_PARTS = ("injected", "odd", "shipped", "cost", "none")
 
 
 def main() -> None:
@@ -33,14 +34,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
     options = parser.parse_args()
     domains = options.domain or DOMAINS
-    parts = options.part or ("injected", "odd", "shipped")
+    parts = options.part or ("injected", "odd", "shipped", "cost")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     cases = [case for case in _cases(parts, seeds, options.only) if case.domain in domains]
     earlier = [row for path in options.add for row in results.read(path)]
     rows = _latest([*earlier, *_examined(cases, options.jobs)])
-    results.show(rows)
+    costs = {name: cost_percent(name) for name in domains} if "cost" in parts else {}
+    results.show(rows, costs)
     if options.json:
-        results.write(options.json, rows)
+        results.write(options.json, rows, costs)
 
 
 def _latest(rows: Iterable[Row]) -> list[Row]:

@@ -24,6 +24,8 @@ from distsys.training.spec import Phase, RunSpec
 from distsys.training.workers import Workers, pick_device
 
 DOMAINS = ("ground_motion", "ris_localization", "semantic_eq", "speaker_extraction")
+SHIPPED = "demo"
+"""Label of a healthy case that is a preset as it ships."""
 _FEW_ITEMS = "data.validation_items=20"
 BUDGETS: Mapping[str, tuple[str, ...]] = {
     "ground_motion": ("final.steps=120", "final.eval_every_steps=40"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.health.case import BUDGETS, DOMAINS, Case
+from benchmarks.health.case import BUDGETS, DOMAINS, SHIPPED, Case
 from distsys.training.spec import Phase
 
 _PHASES: tuple[Phase, ...] = ("search", "final")
@@ -39,7 +39,7 @@ def shipped(seeds: range) -> Iterator[Case]:
     for seed in seeds:
         for domain in DOMAINS:
             for phase in _PHASES:
-                yield Case(domain, seed, "demo", phase=phase)
+                yield Case(domain, seed, SHIPPED, phase=phase)
 
 
 def odd() -> Iterator[Case]:

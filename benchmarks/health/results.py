@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.health.case import Row
+from benchmarks.health.case import SHIPPED, Row
 from distsys.files import write_json
 from distsys.health.causes import TRIVIAL
 from distsys.report.table import text_table
@@ -23,9 +23,13 @@ def line(row: Row) -> str:
     return f"{row.domain} {row.seed} {row.phase} {row.label} {mark} {row.seconds:.0f} s: {found}{error}"
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Sums and rows as JSON."""
-    write_json(path, {**sums(rows), "rows": [asdict(row) for row in rows]})
+def write(path: Path, rows: Sequence[Row], costs: Mapping[str, float]) -> None:
+    """Sums, what the checks cost by domain, and rows as JSON."""
+    found = sums(rows)
+    for name, cost in costs.items():
+        found["domains"].setdefault(name, {})["cost_percent"] = cost
+    whole = {"cost_percent": max(costs.values())} if costs else {}
+    write_json(path, {**found, **whole, "rows": [asdict(row) for row in rows]})
 
 
 def read(path: Path) -> list[Row]:
@@ -52,6 +56,8 @@ def _sums(rows: Sequence[Row]) -> dict[str, float | int]:
         }
     if healthy:
         found["false_warn_per_1000"] = 1000 * warns / len(healthy)
+        finals = [row for row in healthy if row.phase == "final" and row.label == SHIPPED]
+        found |= {"finals": len(finals), "finals_refused": sum(not row.is_crowned for row in finals)}
     return found
 
 
@@ -70,7 +76,7 @@ def _has_false(row: Row, status: str) -> bool:
     return bool(false_alarms(row, status))
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], costs: Mapping[str, float]) -> None:
     """A table of defects, what was missed, false alarms, and the sums."""
     injected = [row for row in rows if row.names]
     if injected:
@@ -85,6 +91,8 @@ def show(rows: Sequence[Row]) -> None:
                     print(f"false {status}: {row.domain} seed {row.seed} {row.phase} '{row.label}': {item}")
     for name, found in [("all", _sums(rows)), *sums(rows)["domains"].items()]:
         print(name, ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
+    for name, cost in costs.items():
+        print(f"{name}: checks cost {cost:.1f} % of a run")
 
 
 def _by_defect(rows: Sequence[Row]) -> list[list[object]]:
