@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: cases run side by side, each on one core
 
 from benchmarks.health import healthy, results
-from benchmarks.health.case import DOMAINS, Case, Row, examined
+from benchmarks.health.case import DOMAINS, SHIPPED, Case, Row, examined
 from benchmarks.health_cost import cost_percent
 
 _PARTS = ("injected", "odd", "shipped", "cost", "none")
@@ -37,7 +37,8 @@ def main() -> None:
     parts = options.part or ("injected", "odd", "shipped", "cost")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     cases = [case for case in _cases(parts, seeds, options.only) if case.domain in domains]
-    earlier = [row for path in options.add for row in results.read(path)]
+    known = {(case.domain, case.label) for case in _cases(_PARTS, range(0), "")} | {(name, SHIPPED) for name in DOMAINS}
+    earlier = [row for path in options.add for row in results.read(path) if (row.domain, row.label) in known]
     rows = _latest([*earlier, *_examined(cases, options.jobs)])
     costs = {name: cost_percent(name) for name in domains} if "cost" in parts else {}
     results.show(rows, costs)
