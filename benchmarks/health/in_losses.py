@@ -130,7 +130,7 @@ for domain, main in _MAIN.items():
     if domain != RIS:  # complex factors
         add("D12", f"{side} through a tanh beyond its knee", _saturating(side, 1e12), domains=one)
     loud = main if domain in (RIS, WORDS) else side  # one with a floor of 0, which it keeps when it is multiplied
-    for factor in (1e6, 1e4) if domain != GROUND else (1e8, 1e6):  # its envelope has a millionth of the gradient
+    for factor in (1e6, 1e4) if loud == main else (1e8, 1e6):  # a side term has less of the gradient to begin with
         add("D24", f"{loud} times {factor:g}", _replacing(loud, _scaled(factor)), domains=one)
     for factor in (0.0, 0.5, 1.05):
         add("D15", f"{main} times {factor:g} in validation", _in_training_alone(main, factor), domains=one)
