@@ -45,7 +45,7 @@ def sums(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _sums(rows: Sequence[Row]) -> dict[str, float | int]:
     injected = [row for row in rows if row.names]
-    healthy = [row for row in rows if not row.names]
+    healthy = [row for row in rows if not row.names and not row.error]
     stops, warns = (sum(_has_false(row, status) for row in healthy) for status in ("stop", "warn"))
     found: dict[str, float | int] = {"injected": len(injected), "healthy": len(healthy), "false_stop": stops}
     if injected:
@@ -81,18 +81,24 @@ def show(rows: Sequence[Row], costs: Mapping[str, float]) -> None:
     injected = [row for row in rows if row.names]
     if injected:
         print(text_table(["defect", "injected", "named", "first", "latest step", "crowned"], _by_defect(injected)))
-        for row in injected:
-            if not row.is_named_first:
-                print(f"{'named later' if row.is_named else 'missed'}: {line(row)}")
+    for row in injected:
+        if not row.is_named_first:
+            print(f"{'named later' if row.is_named else 'missed'}: {line(row)}")
     for row in rows:
         if not row.names:
-            for status in ("stop", "warn"):
-                for item in false_alarms(row, status):
-                    print(f"false {status}: {row.domain} seed {row.seed} {row.phase} '{row.label}': {item}")
+            _show_healthy(row)
     for name, found in [("all", _sums(rows)), *sums(rows)["domains"].items()]:
         print(name, ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
     for name, cost in costs.items():
         print(f"{name}: checks cost {cost:.1f} % of a run")
+
+
+def _show_healthy(row: Row) -> None:
+    if row.error:
+        print(f"not run: {line(row)}")
+    for status in ("stop", "warn"):
+        for item in false_alarms(row, status):
+            print(f"false {status}: {row.domain} seed {row.seed} {row.phase} '{row.label}': {item}")
 
 
 def _by_defect(rows: Sequence[Row]) -> list[list[object]]:
