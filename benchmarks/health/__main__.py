@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="sums, and a row a case")
     parser.add_argument("--domain", action="append", choices=DOMAINS, help="only this one; may be repeated")
-    parser.add_argument("--only", metavar="TEXT", default="", help="injections whose name holds this")
+    parser.add_argument("--only", metavar="TEXT", default="", help="injections and oddities whose name holds this")
     parser.add_argument(
         "--part", action="append", choices=("injected", "odd", "shipped", "none"), help="may be repeated"
     )
@@ -57,7 +57,7 @@ def _cases(parts: Iterable[str], seeds: range, only: str) -> Iterator[Case]:
 
         yield from (case for case in injections() if only in case.label)
     if "odd" in parts:
-        yield from healthy.odd()
+        yield from (case for case in healthy.odd() if only in case.label)
     if "shipped" in parts:
         yield from healthy.shipped(seeds)
 

@@ -26,7 +26,7 @@ _MORE: dict[str, dict[str, tuple[str, ...]]] = {
         "variational": ("model.variant=vae", "search.weights.lambda_kl=0.001", "final.weights.lambda_kl=0.001"),
     },
     "speaker_extraction": {
-        "nine of ten targets absent": ("data.ta_share=0.9",),
+        "half of the targets absent": ("data.ta_share=0.5",),
         "causal": ("model.causal=true",),
     },
     "ris_localization": {"every scene coherent": ("data.coherent_share=1.0", "data.partial_share=0.0")},
