@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="sums, and a row a case")
     parser.add_argument("--domain", action="append", choices=DOMAINS, help="only this one; may be repeated")
     parser.add_argument("--only", metavar="TEXT", default="", help="injections and oddities whose name holds this")
-    parser.add_argument(
-        "--part", action="append", choices=("injected", "odd", "shipped", "none"), help="may be repeated"
-    )
+    parser.add_argument("--part", action="append", choices=_PARTS, help="may be repeated")
     parser.add_argument("--seeds", type=int, default=20, help="healthy seeds a domain")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(

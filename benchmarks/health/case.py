@@ -136,7 +136,7 @@ def _examine(case: Case, row: Row, folder: Path, stack: ExitStack) -> None:
         if not _is_passed(row, domain, spec):
             return
     run = _Noting(FitContext(spec, domain, folder / "run", Workers(pick_device("cpu")), None))
-    _note(row, _verdicts_of_notes(run.notes, case.names, case.earlier), {})
+    _note(row, _verdicts_of_notes(run.finish().notes, case.names, case.earlier), {})
     _train(run, row, constraints=domain.constraints)
 
 

@@ -48,6 +48,7 @@ def _sums(rows: Sequence[Row]) -> dict[str, float | int]:
     healthy = [row for row in rows if not row.names and not row.error]
     stops, warns = (sum(_has_false(row, status) for row in healthy) for status in ("stop", "warn"))
     found: dict[str, float | int] = {"injected": len(injected), "healthy": len(healthy), "false_stop": stops}
+    found["not_run"] = sum(bool(row.error) for row in rows)
     if injected:
         found |= {
             "recall": sum(row.is_named for row in injected) / len(injected),
@@ -57,7 +58,7 @@ def _sums(rows: Sequence[Row]) -> dict[str, float | int]:
     if healthy:
         found["false_warn_per_1000"] = 1000 * warns / len(healthy)
         finals = [row for row in healthy if row.phase == "final" and row.label == SHIPPED]
-        found |= {"finals": len(finals), "finals_refused": sum(not row.is_crowned for row in finals)}
+        found |= {"finals": len(finals), "finals_refused_by_metric": sum(not row.is_crowned for row in finals)}
     return found
 
 
@@ -96,6 +97,8 @@ def show(rows: Sequence[Row], costs: Mapping[str, float]) -> None:
 def _show_healthy(row: Row) -> None:
     if row.error:
         print(f"not run: {line(row)}")
+    if not row.is_crowned and row.label == SHIPPED and row.phase == "final":
+        print(f"refused by a metric: {line(row)}")
     for status in ("stop", "warn"):
         for item in false_alarms(row, status):
             print(f"false {status}: {row.domain} seed {row.seed} {row.phase} '{row.label}': {item}")

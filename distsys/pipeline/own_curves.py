@@ -70,7 +70,7 @@ def _content(folder: Path) -> dict[str, Any]:
             continue
         if isinstance(content, dict):
             return {
-                "spec": {name: content[name] for name in ("config", "phase", "share") if name in content},
+                "spec": {name: content[name] for name in ("config", "phase", "share", "origin") if name in content},
                 **content,
             }
     return {}
@@ -124,6 +124,8 @@ def _expected_rate(spec: RunSpec, series: tuple[Series, ...]) -> Series | None:
     if rate is None or skipped is None or len(rate) != len(skipped):
         return None
     settings = spec.config.optimizer
+    if spec.origin is not None and not spec.origin.reset_optimizer and settings.schedule == "constant":
+        return None  # it goes on after the steps of another run, which its curves do not hold
     taken = (rate.steps - skipped.values).astype(int)
     factors = [learning_rate_factor(settings, spec.steps, int(step)) for step in taken]
     return replace(rate, values=settings.learning_rate * np.array(factors))

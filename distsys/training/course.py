@@ -23,6 +23,11 @@ class Course:
     notes: list[str] = field(default_factory=list)
     ended_by: tuple[Verdict, ...] = ()
 
+    def say(self, note: str) -> None:
+        """What must still be known after another resume, whose checkpoint no longer shows it."""
+        if note not in self.notes:
+            self.notes.append(note)
+
     def goes_back(self, verdicts: Sequence[Verdict], *, at: int, to: int) -> None:
         """The run was found sick at a step and begins again after an earlier one."""
         self.rollbacks += 1

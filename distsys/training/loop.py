@@ -255,9 +255,9 @@ class Run:
         self._restore(found)
         self._course.load(found.meta["course"])
         if changed := changed_sets(found.meta, self.data):
-            self.notes.append(f"since step {self.step} other data: {' and '.join(changed)} set changed")
+            self._course.say(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         if has_other_code(found, self._domain):
-            self.notes.append(
+            self._course.say(
                 f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): 'train' or "
                 f"'final' with --from {self._context.folder} --reset-optimizer goes on with fresh ones"
             )

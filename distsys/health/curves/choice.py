@@ -36,7 +36,10 @@ def disagree(history: History) -> Iterator[Verdict]:
 
 def outside_bands(history: History) -> Iterator[Verdict]:
     """The chosen checkpoint is outside of a band; without one, the last point is."""
+    doubtful = {item.cause for item in history.known}
     for band in history.bands:
+        if f"{band.metric} doubtful" in doubtful:
+            continue  # the run itself knew the standard error
         series = history.get(band.metric)
         if series is None or not len(series):
             continue

@@ -26,11 +26,11 @@ _FLOAT32_DIGITS = 6
 def not_repeatable(history: History) -> Iterator[Verdict]:
     """Two evaluations in a row at one step differ by more than rounding.
 
-    A resumed run that writes a stretch again is none: its steps go back.
+    A resumed run that writes a stretch again is none: its steps go back; nor is one that writes its last point again.
     """
     for series in _evaluated(history):
         differing = [item for item in series.repeats if not math.isclose(item[1], item[2], rel_tol=_ROUNDING)]
-        if differing:
+        if len(differing) >= 2:
             step, one, other = differing[0]
             evidence = (
                 f"{series.name} is {one:.6g} and {other:.6g} at step {step:.0f}; "

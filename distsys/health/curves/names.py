@@ -97,7 +97,7 @@ def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
         return "share" if "share" in rest or "fraction" in rest else "other"
     if "lr" in rest:
         return "rate"
-    if name.startswith("lambda_") or (rest & {"weight", "coef", "coefficient"} and not rest & _HIGHER):
+    if name.startswith("lambda_") or (rest & {"weight", "coef", "coefficient"} and not rest & _NO_WEIGHT):
         return "weight"
     if "skipped" in rest:
         return "skipped"
@@ -114,9 +114,15 @@ def _kind(name: str, found: list[str], rest: set[str]) -> Kind:
     return "metric" if _direction(rest) else "other"
 
 
+_NO_WEIGHT = _HIGHER | {"norm", "decay"}
+"""Beside "weight": an average, or the parameters themselves."""
+_DERIVED = {"gap", "change", "improvement", "reduction", "gain", "drop", "skill"}
+"""What is made of a metric goes its own way."""
+
+
 def _direction(rest: set[str]) -> Direction | None:
     low, high = bool(rest & _LOWER), bool(rest & _HIGHER)
-    if not low and not high:
+    if (not low and not high) or rest & _DERIVED:
         return None
     turned = bool(rest & {"neg", "negative"}) and not rest & _LOSS
     return "min" if low != turned else "max"

@@ -181,6 +181,8 @@ def _no_warmup(history: History, series: Series) -> tuple[int, str] | None:
     """A warm-up that settings name and the curve does not have."""
     planned = max((history.facts.get(name, 0.0) for name in ("warmup_steps", "num_warmup_steps")), default=0.0)
     inside = series.values[series.steps < 0.9 * planned]
+    if planned > history.span[1] - history.span[0]:
+        return None  # it counts other steps than the curve does
     if len(inside) < 3 or inside.min() < 0.99 * series.values.max():
         return None
     return series.step(0), f"is at its top from step {series.step(0)} on; a warm-up of {planned:g} steps was set"
@@ -209,7 +211,14 @@ def _without_steps(history: History, series: Series) -> tuple[int, str] | None:
         if len(steps) < 3:
             continue
         counts = np.diff([counter.at(step) for step in steps])
-        taken = np.diff(steps) - counts if counter.meaning.kind == "skipped" else counts
+        if counter.meaning.kind == "skipped":
+            if (counts > np.diff(steps)).any():
+                continue  # it counts batches, and the curve epochs
+            taken = np.diff(steps) - counts
+        elif (counts < 0).any() or not (counts > 0).any():
+            continue  # it does not add up
+        else:
+            taken = counts
         moves = np.abs(np.diff([series.at(step) for step in steps])) > 1e-9 * series.values.max()
         idle = np.flatnonzero((taken <= 0) & moves)
         if len(idle):

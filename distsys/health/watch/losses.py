@@ -65,13 +65,13 @@ class LossInputs(Check):
         self._constant(loss, loss.prediction.detach(), loss.target.detach())
 
     def on_difference(self, site: str, prediction: Tensor, target: Tensor) -> None:
-        """A loss written by hand: [items, 1] and [items] make a matrix of all pairs."""
+        """A loss written by hand: [items, 1] and [items] make a matrix of all pairs, which a few losses do want."""
         column, flat = sorted((tuple(prediction.shape), tuple(target.shape)), key=len, reverse=True)
         items = {rows(call.first) for call in self.run.calls.values() if call.first is not None}
         crossed = len(column) == 2 and len(flat) == 1 and column == (*flat, 1) and flat[0] > 1 and flat[0] in items
         if self._repeated(site, "shape", crossed, TIMES):
             evidence = f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} are subtracted"
-            self.found(BROADCAST, "stop", f"{evidence}, which makes a matrix of all pairs", step=0)
+            self.found(BROADCAST, "warn", f"{evidence}, which makes a matrix of all pairs", step=0)
 
     def _repeat(self, loss: Loss, what: str, holds: bool, times: int) -> bool:
         return self._repeated(loss.site, what, holds, times)

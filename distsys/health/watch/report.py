@@ -65,6 +65,8 @@ class Report:
         return iter(self.verdicts)
 
     def __str__(self) -> str:
+        if self.steps == 0 and not self.verdicts:
+            return "distsys watch: no step of an optimiser was seen; call watch() before the training loop"
         if self.status == "ok":
             note = "".join(f"; {item.cause}: {item.evidence}" for item in self.verdicts)
             return f"distsys watch: all is well after {self.steps} steps{note}"
