@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from tests.health.curves.simulation import Curves, case, cosine, decaying, noisy, rising, warmed
+from tests.health.curves.healthy_rates import with_rate
+from tests.health.curves.simulation import Curves, case, cosine, decaying, noisy, rising
 
 NOISES = (0.3, 1.0, 2.0)
 
@@ -122,17 +123,6 @@ def a_curriculum_without_metrics(rng: np.random.Generator, strength: float) -> C
 
 
 @case()
-def rate_cut_on_plateaus_at_once(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-2 * 0.1 ** np.searchsorted([20, 28, 36, 44], np.arange(120), side="right"))
-
-
-@case()
-def rate_warmed_stable_decayed(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(200)
-    return _with_rate(rng, 1e-3 * np.minimum(np.minimum((steps + 1) / 10, 1.0), (200 - steps) / 40))
-
-
-@case()
 def a_generator_beside_its_total(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(100)
     return {
@@ -173,92 +163,12 @@ def measured_now_and_then(rng: np.random.Generator, strength: float) -> Curves:
     return {"train_loss": (steps, loss), "val_acc": (steps, metric), "val_loss": (steps, val)}
 
 
-def _with_rate(rng: np.random.Generator, rate: np.ndarray) -> Curves:
-    steps = np.arange(len(rate))
-    return {"train/loss": (steps, noisy(rng, decaying(steps, 2.3, 0.4), 0.03)), "lr": (steps, rate)}
-
-
-@case()
-def rate_constant(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, np.full(100, 3e-4))
-
-
-@case()
-def rate_warmed_and_cosine(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(200)
-    return _with_rate(rng, 1e-3 * np.where(steps < 20, (steps + 1) / 20, cosine((steps - 20) / 180)))
-
-
-@case()
-def rate_warmed_then_constant(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-3 * warmed(np.arange(200), 30))
-
-
-@case()
-def rate_of_milestones(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(90)
-    return _with_rate(rng, 0.1 * 0.1 ** (steps // 30))
-
-
-@case()
-def rate_on_plateaus(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(120)
-    return _with_rate(rng, 1e-3 * 0.5 ** np.searchsorted([18, 31, 44, 52], steps, side="right"))
-
-
-@case()
-def rate_with_restarts(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-3 * cosine((np.arange(160) % 40) / 40))
-
-
-@case()
-def rate_of_one_cycle(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(100)
-    return _with_rate(
-        rng, 1e-2 * np.where(steps < 30, 0.04 + 0.96 * (1 - cosine(steps / 30)), cosine((steps - 30) / 70))
-    )
-
-
-@case()
-def rate_of_triangles(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(160)
-    return _with_rate(rng, 1e-4 + 1e-3 * np.abs((steps % 40) / 20 - 1))
-
-
-@case()
-def rate_of_inverse_root(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(1, 200)
-    return _with_rate(rng, 1e-3 * np.minimum(steps / 20, (20 / steps) ** 0.5))
-
-
-@case()
-def rate_exponential(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-2 * 0.93 ** np.arange(100))
-
-
-@case()
-def rate_linear_to_a_tenth(rng: np.random.Generator, strength: float) -> Curves:
-    steps = np.arange(100)
-    return _with_rate(rng, 1e-3 * np.maximum(1 - steps / 75, 0.1))
-
-
-@case()
-def rate_of_an_early_end(rng: np.random.Generator, strength: float) -> Curves:
-    """A cosine over 200 epochs that early stopping ended after 30."""
-    return _with_rate(rng, 1e-3 * cosine(np.arange(30) / 200))
-
-
-@case()
-def rate_rounded_to_zero(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, np.zeros(50))
-
-
 @case()
 def steps_skipped_by_a_scaler(rng: np.random.Generator, strength: float) -> Curves:
     steps = np.arange(80)
     skips = rng.random(80) < 0.1
     rate = 1e-3 * cosine((steps - np.cumsum(skips)) / 80)
-    return {**_with_rate(rng, rate), "skipped_steps": (steps, np.cumsum(skips))}
+    return {**with_rate(rng, rate), "skipped_steps": (steps, np.cumsum(skips))}
 
 
 @case()
@@ -467,13 +377,3 @@ def a_plateau_from_the_start(rng: np.random.Generator, strength: float) -> Curve
 def few_rounded_rates(rng: np.random.Generator, strength: float) -> Curves:
     rates = np.array([0.5, 0.6, 0.65, 0.7, 0.7, 0.75, 0.75, 0.8, 0.8, 0.85])
     return {"loss": (np.arange(10), decaying(np.arange(10), 1.0, 0.3)), "val_acc": (np.arange(10), rates)}
-
-
-@case()
-def rate_exponential_by_a_hundred_thousand(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-2 * 0.891 ** np.arange(100))
-
-
-@case()
-def rate_of_a_very_early_end(rng: np.random.Generator, strength: float) -> Curves:
-    return _with_rate(rng, 1e-3 * cosine(np.arange(10) / 200))

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.health.curves import healthy, sick  # noqa: F401 - register their simulations
+from tests.health.curves import healthy, healthy_rates, sick  # noqa: F401 - register their simulations
 from tests.health.curves.simulation import CASES, Case
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distsys.health.causes import DEFECTS
-from tests.health.curves import healthy, sick  # noqa: F401 - register their simulations
+from tests.health.curves import healthy, healthy_rates, sick  # noqa: F401 - register their simulations
 from tests.health.curves.measure import row
 from tests.health.curves.simulation import CASES, Case
 
