@@ -42,7 +42,9 @@ def test_every_shipped_check_has_a_name_and_keeps_plain_state() -> None:
 def test_a_check_can_be_switched_off_and_given_other_thresholds(outside: Path, tmp_path: Path) -> None:
     cut = with_output(cut_encoder)
     assert verdicts_of(outside, tmp_path / "a", "health.checks={gradient_state: off}", domain=cut) == []
-    gentle = verdicts_of(outside, tmp_path / "b", "health.checks={gradient_state: {part: 0.9, used: 0.9, most: 0.9}}", domain=cut)
+    gentle = verdicts_of(
+        outside, tmp_path / "b", "health.checks={gradient_state: {part: 0.9, used: 0.9, most: 0.9}}", domain=cut
+    )
     assert [status for status, _ in found(gentle)] == ["warn"]
     late = verdicts_of(outside, tmp_path / "c", "health.checks={gradient_state: {looks: 100}}", domain=cut)
     assert late == []

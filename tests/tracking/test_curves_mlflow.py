@@ -12,9 +12,6 @@ from distsys.errors import DataError, RunFailed, UsageError
 from distsys.health.curves.history import History
 from distsys.tracking.curves_mlflow import is_run_folder, read_mlflow, read_run_folder
 
-# Raised inside MLflow 3.17's own queries under SQLAlchemy 2.1.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
-
 LOSSES = [0.5, 0.4, math.inf, math.nan, 0.3]
 
 

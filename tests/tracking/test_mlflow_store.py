@@ -18,9 +18,6 @@ from distsys.tracking.mlflow_runs import MAX_KEY, MlflowStore
 from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
 
-# Raised inside MLflow 3.17's own queries under SQLAlchemy 2.1.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
-
 CLOSED_PORT = "http://127.0.0.1:9"
 DONE = SyncResult(synced=True, pending=0, error="")
 
