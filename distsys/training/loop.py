@@ -152,7 +152,7 @@ class Run:
         try:
             found = checkpoint.load(checkpoint.directory_of(self._context.folder, to))
         except CheckpointError as error:
-            self.notes.append(f"cannot go back: {error.found}")
+            self._course.say(f"cannot go back: {error.found}")
             return False
         self._restore(found)
         self._stepper.forget_moments()

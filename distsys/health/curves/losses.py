@@ -31,7 +31,7 @@ def diverges(history: History) -> Iterator[Verdict]:
     Healthy are an adversary's loss, a curriculum whose metrics gain or whose loss falls again, and a total whose
     weights changed.
     """
-    if _is_other_each_time(history) or any(_gains(item) for item in _judged_metrics(history)):
+    if _is_other_each_time(history) or _something_gains(history):
         return
     for series in _training_losses(history):
         values, noise = smooth(series.values), noise_of(series.values)
@@ -85,17 +85,18 @@ def _comes_back(series: Series, at: int) -> bool:
 
 
 def stays(history: History) -> Iterator[Verdict]:
-    """Losses that are flat from their first point to their last, where no metric gains either; curves that are equal
-    at every point.
+    """Losses that are flat or equal from their first point to their last, where no metric gains either; metrics that
+    are equal at every point while a loss falls.
 
     Healthy are a policy's or an adversary's loss, a loss at zero, a metric at its best.
     """
     losses = [item for item in _all_losses(history) if len(item) >= _FEWEST_EQUAL]
     still = [item for item in losses if np.ptp(item.values) == 0.0 and item.values[0] != 0.0]
-    for series in still[:1]:
+    gains = _something_gains(history)
+    for series in still[:1] if not gains else []:
         evidence = f"{series.name} is {series.values[0]:.6g} at all {len(series)} points"
         yield NOTHING_LEARNED.verdict("warn", evidence, step=series.step(0))
-    if not still and not any(_gains(item) for item in _judged_metrics(history)):
+    if not still and not gains:
         flat = [item for item in losses if len(item) >= _FEWEST and _is_flat(item)]
         if flat and len(flat) == len([item for item in losses if len(item) >= _FEWEST]):
             (mean, error), (difference, _) = mean_and_error(flat[0].values), change(flat[0].values)
@@ -135,6 +136,12 @@ def _judged_metrics(history: History) -> list[Series]:
     """Metrics that are better one way, on held-out items where there are such."""
     found = [item.finite for item in history.of_kind("metric") if item.meaning.direction and not item.meaning.is_free]
     return [item for item in found if item.meaning.split != "train" and len(item)] or [i for i in found if len(i)]
+
+
+def _something_gains(history: History) -> bool:
+    """Whether a metric gets better, a reward too, beside which a loss of values may grow."""
+    free = [item.finite for item in history.of_kind("metric") if item.meaning.direction and item.meaning.is_free]
+    return any(_gains(item) for item in [*_judged_metrics(history), *free])
 
 
 def _gains(series: Series) -> bool:

@@ -27,6 +27,19 @@ def test_skipped_batches_counted_by_epoch_are_no_epochs_without_a_step() -> None
     assert causes.SCHEDULE_ORDER.name in named(lr=rate, skipped_steps=1.0 * EPOCHS)
 
 
+def test_a_loss_of_values_may_grow_with_the_reward() -> None:
+    grown = {"loss": (EPOCHS, 0.1 * EPOCHS), "reward": (EPOCHS, 5.0 * EPOCHS)}
+    assert examine_curves(history(grown)) == []
+    assert causes.DIVERGED.name in {item.cause for item in examine_curves(history({"loss": (EPOCHS, 0.1 * EPOCHS)}))}
+
+
+def test_a_loss_written_in_two_decimals_is_learned_where_a_metric_gains() -> None:
+    flat = np.full(len(EPOCHS), 0.01)
+    gaining = {"train_loss": (EPOCHS, flat), "val_acc": (EPOCHS, 0.9 - 0.5 * decaying(EPOCHS, 1.0, 0.1))}
+    assert causes.NOTHING_LEARNED.name not in {item.cause for item in examine_curves(history(gaining))}
+    assert causes.NOTHING_LEARNED.name in {item.cause for item in examine_curves(history({"loss": (EPOCHS, flat)}))}
+
+
 @pytest.mark.parametrize("name", ["weight_norm", "grad/weight_norm", "weight_decay"])
 def test_the_norm_of_weights_is_no_weight_of_a_loss(name: str) -> None:
     assert guess(name).kind == "other"
