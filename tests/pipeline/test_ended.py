@@ -182,7 +182,10 @@ def test_a_run_in_mlflow_is_found_by_its_id(distsys: Call, tmp_path: Path) -> No
         (["--run", "{tmp}/log.csv", "--metric", "quality"], ["does not say which way", "quality:max or :min"]),
     ],
 )
-def test_wrong_usage_is_refused(distsys: Call, tmp_path: Path, given: list[str], expected: list[str]) -> None:
+def test_wrong_usage_is_refused(
+    distsys: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], expected: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no store of earlier runs is found
     table(tmp_path, epoch=STEPS, **LOSSES, quality=STEPS * 1.0)
     code, out, err = distsys("doctor", *given)
     assert (code, out) == (2, "")
