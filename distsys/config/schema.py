@@ -190,6 +190,8 @@ class HealthConfig(Section):
     """Steps between looks, after twelve early ones; each validation is looked at too."""
     checks: dict[str, Annotated[Literal["off"] | dict[str, float], BeforeValidator(_thresholds_or_off)]] = {}
     """By a check's name: thresholds that replace its own, or off."""
+    accept: list[str] = []
+    """Causes that are meant here: what doctor or checks say of them is no more than a warning, and refuses nothing."""
 
 
 class CoreConfig(Section):

@@ -87,6 +87,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+def numbers_of(config: BaseModel) -> dict[str, Any]:
+    """What of ``config`` decides the numbers of a run: all but what a person has accepted of its health."""
+    content = dump(config)
+    content["health"].pop("accept")
+    return content
+
+
 def fingerprint(content: Mapping[str, Any]) -> str:
     """A hash of plain values that does not depend on the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

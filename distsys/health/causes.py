@@ -163,3 +163,5 @@ DEFECTS: dict[str, Cause] = {
     "D26": CIRCULAR_TARGET,
 }
 """The 26 silent defects that each cost a project weeks, by number."""
+CAUSES: dict[str, Cause] = {item.name: item for item in list(globals().values()) if isinstance(item, Cause)}
+"""Every cause of this page by its name."""

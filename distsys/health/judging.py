@@ -1,11 +1,12 @@
-"""Verdicts on one validation: metrics outside their bands, and values that are not finite."""
+"""Verdicts on one validation: metrics outside their bands, values that are not finite; and what a person accepted."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from distsys.health.causes import NOT_FINITE, TRIVIAL
+from distsys.health.causes import AT_CHANCE, CANNOT_LEARN, DEAD_PARAMETERS, NOT_FINITE, TRIVIAL, UNRELATED_TARGETS
 from distsys.health.verdict import Constraint, Verdict
 from distsys.specs import MetricSpec
 
@@ -41,3 +42,24 @@ def judge_finite(values: Mapping[str, float], *, step: int) -> Verdict | None:
     if not broken:
         return None
     return NOT_FINITE.verdict("stop", ", ".join(f"{name} = {value:g}" for name, value in broken.items()), step=step)
+
+
+_UNANSWERED = {item.name for item in (AT_CHANCE, UNRELATED_TARGETS, CANNOT_LEARN, DEAD_PARAMETERS)}
+"""May end by themselves while a run goes on, so that they only warn; a run that ends with one is not well."""
+
+
+def as_accepted(verdicts: Iterable[Verdict], accepted: Collection[str]) -> list[Verdict]:
+    """``verdicts``, where what is meant by the person whose run it is refuses nothing."""
+    return [
+        replace(item, status="warn") if item.cause in accepted and item.status == "stop" else item for item in verdicts
+    ]
+
+
+def unanswered(verdicts: Iterable[Verdict], accepted: Collection[str]) -> list[Verdict]:
+    """Of the warnings with which a training ends, those that keep its model from being chosen, as ``stop``."""
+    way = "where it is meant: --set 'health.accept=[{}]'"
+    return [
+        replace(item, status="stop", fix="; ".join(filter(None, (item.fix, way.format(item.cause)))))
+        for item in verdicts
+        if item.cause in _UNANSWERED and item.cause not in accepted
+    ]

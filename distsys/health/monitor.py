@@ -14,6 +14,7 @@ from distsys.health.check import ZERO_HEAD_STEPS, Check, Update, View
 from distsys.health.columns import answered
 from distsys.health.flight.battery import Battery, TermsWith
 from distsys.health.flight.movement import sampled
+from distsys.health.judging import as_accepted
 from distsys.health.observation import Observation, TermsOf
 from distsys.health.registry import build_checks
 from distsys.health.trouble import Trouble
@@ -209,7 +210,7 @@ class Monitor:
 
     def _own(self) -> list[Verdict]:
         found = [item for check in self._checks for item in self._found.get(check.name, [])]
-        return [*self.trouble.verdicts(), *found]
+        return [*self.trouble.verdicts(), *as_accepted(found, self._config.accept)]
 
     def _share_over_ranks(self) -> None:
         if self._gather is not None:

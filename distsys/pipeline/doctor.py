@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from distsys.console import wrapped
 from distsys.domains.protocol import AnyDomain
 from distsys.errors import StoppedByHealth
 from distsys.files import write_json
+from distsys.health.judging import as_accepted
 from distsys.health.probes.examine import Finding, examine
 from distsys.health.verdict import Status, Verdict
 from distsys.pipeline.experiment import Experiment
@@ -86,7 +87,9 @@ def diagnosed(domain: AnyDomain, config: CoreConfig) -> Examination:
 
     device = pick_device("auto" if joins_cluster() else config.device)
     with _as_before(config.cpu_threads):
-        return Examination(tuple(examine(patient_of(domain, config, device))))
+        found = examine(patient_of(domain, config, device))
+        accepted = config.health.accept
+        return Examination(tuple(replace(item, verdicts=tuple(as_accepted(item.verdicts, accepted))) for item in found))
 
 
 def examined(experiment: Experiment, means: Means) -> None:
@@ -115,8 +118,11 @@ def require_well(found: Examination) -> None:
     lines = [f"the doctor found {len(stops)} cause{'' if len(stops) == 1 else 's'} to stop before the search"]
     lines += [f"  {verdict.cause}: {verdict.evidence}" for verdict in stops]
     fixes = dict.fromkeys(verdict.fix for verdict in stops if verdict.fix)
+    causes = ", ".join(dict.fromkeys(verdict.cause for verdict in stops))
     raise StoppedByHealth(
-        "\n".join(lines), fix=f"{'; '.join(fixes)}; --no-doctor goes on all the same", verdicts=found.verdicts
+        "\n".join(lines),
+        fix=f"{'; '.join(fixes)}; where it is meant: --set 'health.accept=[{causes}]'",
+        verdicts=found.verdicts,
     )
 
 
@@ -141,10 +147,10 @@ def _known(experiment: Experiment) -> Examination | None:
     return None if found.of("stop") else found  # mended data or code may stand in the same folder
 
 
-def _subject(experiment: Experiment) -> dict[str, str]:
+def _subject(experiment: Experiment) -> dict[str, Any]:
     """What the doctor's word holds for."""
     bundle = built_data(experiment.domain, experiment.config)
-    return {"code": code_stamp(experiment.domain), **set_digests(bundle)}
+    return {"code": code_stamp(experiment.domain), "accepted": experiment.config.health.accept, **set_digests(bundle)}
 
 
 @contextmanager

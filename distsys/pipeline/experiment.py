@@ -12,11 +12,12 @@ from distsys.config.layers import Layers, find_config, leaves, read_layers
 from distsys.config.reads import record_reads
 from distsys.config.schema import CoreConfig
 from distsys.config.space import SearchSpace, read_space
-from distsys.config.validate import config_type, dump, fingerprint, validate_layers, with_values
+from distsys.config.validate import config_type, dump, fingerprint, numbers_of, validate_layers, with_values
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import domain_homes, get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
 from distsys.files import lock
+from distsys.health.causes import CAUSES
 from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.spec import Origin, RunSpec
@@ -42,7 +43,7 @@ class Experiment:
     @property
     def identity(self) -> str:
         """Hash of config and search space: the same question has the same answer's folder."""
-        return fingerprint({"config": dump(self.config), "space": self.space.content()})
+        return fingerprint({"config": numbers_of(self.config), "space": self.space.content()})
 
     @property
     def name(self) -> str:
@@ -88,7 +89,9 @@ def load_experiment(
     """
     layers = read_layers(find_config(name, homes=domain_homes()), preset=preset, overrides=overrides)
     domain = named_domain(layers)
-    config = validate_layers(layers, config_type(domain.config), also=_weight_problems(layers, domain))
+    config = validate_layers(
+        layers, config_type(domain.config), also=[*_weight_problems(layers, domain), *_unknown_causes(layers)]
+    )
     searched = SearchSpace({}, frozenset())
     if searches:
         space_path = space or find_config(domain.name, folder="search_spaces", homes=domain_homes())
@@ -108,6 +111,19 @@ def named_domain(layers: Layers) -> AnyDomain:
         found = "'domain' is missing" if name is None else f"domain = {name!r} is no text"
         raise ConfigError(f"{layers.file}: {found}", expected="the name of a domain, see 'distsys domains'")
     return get_domain(name)
+
+
+def _unknown_causes(layers: Layers) -> list[DistsysError]:
+    """What ``health.accept`` names must be something that can be found."""
+    health = layers.values.get("health")
+    accepted = health.get("accept") if isinstance(health, dict) else None
+    names = [name for name in accepted if isinstance(name, str)] if isinstance(accepted, list) else []
+    source = layers.sources.get("health.accept", "")
+    return [
+        DistsysError(f"unknown cause '{name}' in health.accept ({source})", fix=did_you_mean(name, CAUSES))
+        for name in names
+        if name not in CAUSES
+    ]
 
 
 def _weight_problems(layers: Layers, domain: AnyDomain) -> list[DistsysError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from distsys.console import Bar, Console
@@ -45,6 +46,11 @@ def train(
         Interrupted: a signal came; the state is saved.
     """
     outcome = Outcome.read(folder, domain.selection)
+    if outcome is not None and outcome.spec != spec.content():  # the same numbers, and something else is accepted
+        outcome = replace(outcome, spec=spec.content())
+        outcome.write()
+        with noted_end(Spool.open(folder, record)) as ending:
+            ending.verdicts = outcome.verdicts
     if outcome is None:
         spool = Spool.open(folder, record)
         means.watch(folder)
@@ -104,7 +110,7 @@ def _say(outcome: Outcome, metric: MetricSpec, label: str, console: Console) -> 
         console.say(f"{label}: {note}")
     if outcome.ended_by:
         console.say(verdict_text(outcome.ended_by))
-    best, by_loss = outcome.selection.best, outcome.selection.by_loss
+    best, by_loss = outcome.best, outcome.selection.by_loss
     assert by_loss is not None, "a run that ended was validated"
     if best is None:
         console.say(f"{label}: no checkpoint is healthy\n{verdict_text(outcome.verdicts)}")

@@ -143,7 +143,7 @@ def _final_section(page: Page, found: Assessment) -> None:
 
 def _training_section(page: Page, experiment: Experiment, final: Outcome) -> None:
     metric = experiment.domain.selection
-    best, by_loss = final.selection.best, final.selection.by_loss
+    best, by_loss = final.best, final.selection.by_loss
     shown = best or final.selection.nearest
     assert shown is not None and by_loss is not None, "a run that ended was validated"
     page.heading("Final training")

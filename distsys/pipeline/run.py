@@ -195,7 +195,7 @@ def _best_before(outcomes: Sequence[Outcome]) -> Outcome | None:
     """The one whose best checkpoint, from before it turned sick, is the best of all."""
     best: Outcome | None = None
     for outcome in outcomes:
-        found, known = outcome.selection.best, best.selection.best if best else None
+        found, known = outcome.best, best.best if best else None
         if found and (known is None or outcome.selection.spec.better(found.value, than=known.value)):
             best = outcome
     return best

@@ -215,7 +215,7 @@ def _found_later(path: Path, *, step: int) -> list[Verdict]:
         return []
     selection = outcome.selection
     choices = [item for item in (selection.last, selection.by_loss, selection.nearest) if item is not None]
-    found = [*outcome.ended_by, *(verdict for choice in choices for verdict in choice.verdicts)]
+    found = [*outcome.ended_by, *outcome.refused_for, *(verdict for choice in choices for verdict in choice.verdicts)]
     return [item for item in found if item.status == "stop" and item.onset_step <= step]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,6 +31,8 @@ from distsys.training.step import Stepper, seed_globally
 
 _SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
+_SAME_LOSS = 0.01
+"""Of a validation loss: less is another machine's rounding, or too little to mislead moments."""
 
 
 def fit(context: FitContext) -> Outcome:
@@ -112,6 +115,7 @@ class Run:
             notes=(*self._course.notes, *self.notes),
             ended_early=self._is_hopeless,
             ended_by=self._course.ended_by,
+            standing=() if self._spec.is_short else tuple(self._monitor.verdicts),
         )
         if self._workers.is_first:
             outcome.write()
@@ -188,16 +192,7 @@ class Run:
     def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
         progress = self.step / self._spec.steps
         shares = self._stepper.gradient_shares(batch, progress=progress, seed=self._step_seed())
-        found = validate(
-            self._domain,
-            self._stepper.evaluated,
-            self._validation_set,
-            config=self._spec.config,
-            objective=self._objective,
-            judge=self._judge,
-            step=self.step,
-            progress=progress,
-        )
+        found = self._validated()
         self._monitor.weigh(shares)
         extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
         if self._spec.rollbacks:
@@ -205,6 +200,18 @@ class Run:
         verdicts = [*self._monitor.verdicts, *found.verdicts]
         is_lost = self._monitor.is_sick or not found.is_finite
         return replace(found, gradient_shares=shares, extra=extra, verdicts=verdicts, is_lost=is_lost)
+
+    def _validated(self) -> Validation:
+        return validate(
+            self._domain,
+            self._stepper.evaluated,
+            self._validation_set,
+            config=self._spec.config,
+            objective=self._objective,
+            judge=self._judge,
+            step=self.step,
+            progress=self.step / self._spec.steps,
+        )
 
     def _should_save(self) -> bool:
         if not self._spec.is_short:
@@ -257,14 +264,33 @@ class Run:
         if changed := changed_sets(found.meta, self.data):
             self._course.say(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         if has_other_code(found, self._domain):
-            self._course.say(
-                f"since step {self.step} the domain's code changed ({STALE_MOMENTS.name}, if its loss did): 'train' or "
-                f"'final' with --from {self._context.folder} --reset-optimizer goes on with fresh ones"
-            )
+            self._meets_other_code()
         last = self.selection.last
         is_finite = last is None or all(item.cause != NOT_FINITE.name for item in last.verdicts)
         self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not is_finite)
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
+
+    def _meets_other_code(self) -> None:
+        """The domain's code changed since the checkpoint: whether its loss did shows at its last validation.
+
+        Raises:
+            StoppedByHealth: it did, and nobody has accepted that.
+        """
+        fresh = f"'train' or 'final' with --from {self._context.folder} --reset-optimizer goes on with fresh ones"
+        changed, last = f"since step {self.step} the domain's code changed", self.selection.last
+        if last is None or last.step != self.step:
+            self._course.say(f"{changed} ({STALE_MOMENTS.name}, if its loss did): {fresh}")
+            return
+        now = self._workers.from_first(self._validated().loss if self._workers.is_first else None)
+        if math.isclose(now, last.loss, rel_tol=_SAME_LOSS):
+            self._course.say(f"{changed}, and its loss did not")
+            return
+        found = f"{changed}: its validation loss was {last.loss:.4g} and is {now:.4g} of the same weights"
+        self._course.say(f"{found} ({STALE_MOMENTS.name}): {fresh}")
+        if STALE_MOMENTS.name not in self._spec.config.health.accept:
+            way = f"{fresh}; where it is meant: --set 'health.accept=[{STALE_MOMENTS.name}]'"
+            verdict = STALE_MOMENTS.verdict("stop", found, step=self.step, fix=way)
+            raise StoppedByHealth(f"{STALE_MOMENTS.name}: {found}", fix=way, verdicts=(verdict,))
 
     def _begin(self) -> None:
         """At step 0, with fresh weights or another run's."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from distsys.domains.protocol import MetricSpec
 from distsys.files import write_json
+from distsys.health.judging import unanswered
 from distsys.health.verdict import Verdict
 from distsys.training.checkpoint import directory_of
 from distsys.training.selection import Choice, Selection
@@ -29,6 +30,7 @@ class Outcome:
         notes: what a person should know about a resume.
         ended_early: whether a trial or candidate met its end before the budget was spent.
         ended_by: what ended a final training before that; what it had chosen before may stand all the same.
+        standing: warnings with which a final training reached its end.
     """
 
     folder: Path
@@ -37,17 +39,28 @@ class Outcome:
     notes: tuple[str, ...] = ()
     ended_early: bool = False
     ended_by: tuple[Verdict, ...] = ()
+    standing: tuple[Verdict, ...] = ()
+
+    @property
+    def refused_for(self) -> tuple[Verdict, ...]:
+        """What keeps the best checkpoint from being chosen, since nobody has accepted it."""
+        best, accepted = self.selection.best, self.spec["config"].get("health", {}).get("accept", ())
+        return tuple(item for item in unanswered(self.standing, accepted) if best and item.onset_step <= best.step)
+
+    @property
+    def best(self) -> Choice | None:
+        """The best validation, where it is healthy and nothing else speaks against it."""
+        return None if self.refused_for else self.selection.best
 
     @property
     def checkpoint(self) -> Path | None:
-        """The best healthy checkpoint, or None when no validation was healthy."""
-        best = self.selection.best
-        return directory_of(self.folder, best.step) if best else None
+        """The best healthy checkpoint, or None when there is none."""
+        return directory_of(self.folder, self.best.step) if self.best else None
 
     @property
     def ended_well(self) -> bool:
         """Whether it has a healthy checkpoint, and nothing ended it."""
-        return self.selection.best is not None and not self.ended_by
+        return self.best is not None and not self.ended_by
 
     @property
     def distance(self) -> float:
@@ -56,9 +69,8 @@ class Outcome:
 
     @property
     def nearest_checkpoint(self) -> Path | None:
-        """That of the validation that came nearest to its bands."""
-        nearest = self.selection.nearest
-        return directory_of(self.folder, nearest.step) if nearest else None
+        """That of the validation that came nearest to its bands, or of the best that is refused for something else."""
+        return directory_of(self.folder, self.choice.step) if self.choice else None
 
     @property
     def choice(self) -> Choice | None:
@@ -76,7 +88,11 @@ class Outcome:
             return tuple(last.verdicts)
         against = self.selection.disagreement()
         own = (*([against] if against else []), *(self.choice.verdicts if self.choice else ()))
-        return own if self.selection.best else tuple(dict.fromkeys((*self.ended_by, *own)))
+        if self.best:
+            return own
+        refused = {item.cause: item for item in self.refused_for}
+        own = tuple(item for item in own if item.cause not in refused)
+        return tuple(dict.fromkeys((*self.ended_by, *refused.values(), *own)))
 
     def write(self) -> None:
         """Put it into the folder, whole or not at all."""
@@ -86,6 +102,7 @@ class Outcome:
             "notes": self.notes,
             "ended_early": self.ended_early,
             "ended_by": [verdict.content() for verdict in self.ended_by],
+            "standing": [verdict.content() for verdict in self.standing],
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / _NAME, content)
@@ -106,4 +123,5 @@ class Outcome:
             notes=tuple(content["notes"]),
             ended_early=content.get("ended_early", False),
             ended_by=Verdict.read_all(content.get("ended_by", ())),
+            standing=Verdict.read_all(content.get("standing", ())),
         )

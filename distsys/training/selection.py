@@ -34,6 +34,9 @@ _AGAINST, _FEWEST = -0.7, 8
 """Rank correlation of loss and metric that chance gives once in fifty at so few validations (Spearman's table)."""
 _FLOORS = 3.0
 """Standard errors by which the loss's choice is the worse one."""
+_SAME = 4
+"""Validations of one value, while the loss still fell."""
+_OTHER_METRIC = "choose by a metric that differs between good and bad models, in small steps"
 
 
 @dataclass
@@ -177,7 +180,14 @@ class Selection:
                 setattr(self, name, replace(choice, verdicts=[*late, *choice.verdicts]))
 
     def disagreement(self) -> Verdict | None:
-        """A warning where the loss falls as the metric gets worse, and its choice is clearly the worse one (D14)."""
+        """A warning where the metric tells no validation from another, or gets worse as the loss falls (D14).
+
+        The second only where the loss's choice is clearly the worse one.
+        """
+        if self.best is not None and self._tells_nothing():
+            value, count = self.best.value, len(self.history)
+            evidence = f"{self.spec.name} = {value:.4g} {self.spec.unit} at each of {count} validations: it chose none"
+            return LOSS_AGAINST_METRIC.verdict("warn", evidence, step=self.history[0][0], fix=_OTHER_METRIC)
         best, by_loss = self.by_metric, self.by_loss
         if best is None or by_loss is None or not self.spec.better(best.value, than=by_loss.value):
             return None
@@ -191,6 +201,10 @@ class Selection:
             f"the best, at step {best.step}, {best.value:.4g}"
         )
         return LOSS_AGAINST_METRIC.verdict("warn", evidence, step=by_loss.step)
+
+    def _tells_nothing(self) -> bool:
+        is_flat = len(self.history) >= _SAME and len({value for _, value in self.history}) == 1
+        return is_flat and self.by_loss is not None and self.by_loss.step > self.history[0][0]
 
     @property
     def named_steps(self) -> set[int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from distsys.config.schema import Band, CoreConfig, PhaseConfig, Schedule
-from distsys.config.validate import config_type, dump, fingerprint
+from distsys.config.validate import config_type, dump, fingerprint, numbers_of
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import get_domain
 
@@ -114,4 +114,4 @@ class RunSpec:
     def identity(self) -> str:
         """Hash of everything that decides this run's numbers."""
         origin = {} if self.origin is None else {"origin": self.origin.identity}
-        return fingerprint({**self.content(), **origin})
+        return fingerprint({**self.content(), "config": numbers_of(self.config), **origin})

@@ -23,6 +23,7 @@ from distsys.training import checkpoint
 from distsys.training.evaluate import Validation, validate
 from distsys.training.loop import Run, fit
 from distsys.training.stamp import _stamp_of, code_stamp
+from tests.health.support import Altered
 from tests.training.support import make_context
 
 UNSTEADY = {"steps_per_s"}
@@ -202,20 +203,63 @@ def nan_after(domain: AnyDomain, *, start: int, count: int = 10**9) -> AnyDomain
     return cast(AnyDomain, NanAfter(domain, start=start, count=count))
 
 
-def test_a_resume_across_changed_code_of_the_domain_says_so(
+def change_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distsys.training.origin.code_stamp", lambda domain: "another")
+
+
+def tripled(domain: AnyDomain) -> Any:
+    return Altered(
+        loss_terms=lambda terms, *given, **more: {name: 3 * it for name, it in terms(*given, **more).items()}
+    )
+
+
+def test_a_resume_across_code_that_gives_the_same_loss_says_so_and_goes_on(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, changes in (("same", False), ("changed", True)):
         next(Run(make_context(outside, tmp_path / name)).validations())
         if changes:
-            monkeypatch.setattr("distsys.training.origin.code_stamp", lambda domain: "another")
+            change_code(monkeypatch)
         again = Run(make_context(outside, tmp_path / name))
         next(again.validations())
         run = Run(make_context(outside, tmp_path / name))  # its checkpoint was made under the code that stands now
         notes = run.finish().notes
         assert (again.notes[-1], notes[-1]) == ("resumed at step 30 of 120", "resumed at step 60 of 120")
-        assert any("the domain's code changed (moments of another loss" in note for note in notes) == changes
-        assert any(f"--from {tmp_path / name} --reset-optimizer" in note for note in notes) == changes
+        said = "since step 30 the domain's code changed, and its loss did not"
+        assert (said in notes) == changes
+    assert_same_weights(tmp_path / "same", tmp_path / "changed", 60)
+
+
+@pytest.mark.parametrize("accepted", ["[]", "[moments of another loss]"])
+def test_a_resume_across_a_changed_loss_is_refused_unless_it_is_meant(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: str
+) -> None:
+    before = make_context(outside, tmp_path)
+    validation = next(Run(before).validations())
+    change_code(monkeypatch)
+    after = make_context(outside, tmp_path, f"health.accept={accepted}", domain=tripled(before.domain))
+    said = f"its validation loss was {validation.loss:.4g} and is {3 * validation.loss:.4g} of the same weights"
+    if accepted == "[]":
+        with pytest.raises(StoppedByHealth, match="moments of another loss") as caught:
+            Run(after)
+        assert said in caught.value.found
+        assert f"--from {tmp_path} --reset-optimizer" in str(caught.value)
+        assert "health.accept=[moments of another loss]" in str(caught.value)
+        assert [item.cause for item in caught.value.verdicts] == ["moments of another loss"]
+    else:
+        assert any(said in note for note in Run(after).finish().notes)
+
+
+def test_a_resume_between_two_validations_cannot_tell_whether_the_loss_changed(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(make_context(outside, tmp_path))
+    next(run.validations())
+    run._train_one()
+    run._save()
+    change_code(monkeypatch)
+    notes = Run(make_context(outside, tmp_path)).finish().notes
+    assert any("since step 31 the domain's code changed (moments of another loss, if" in note for note in notes)
 
 
 def test_the_stamp_of_code_is_that_of_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

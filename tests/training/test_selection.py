@@ -172,12 +172,20 @@ def test_a_loss_that_falls_while_the_metric_gets_worse_is_named() -> None:
         ([0.1 * step for step in range(1, 8)], FALLING[:7]),
         ([1.0, 0.5, 0.4, 0.3, 0.3, 0.35, 0.3, 0.35, 0.3, 0.31], FALLING),
         ([0.1 * step for step in range(1, 11)], [0.1 * step for step in range(1, 11)]),
-        ([1.0] * 10, FALLING),
+        ([1.0] * 3, FALLING[:3]),
+        ([1.0] * 10, [1.0] * 10),
     ],
-    ids=["both fall", "too few", "the metric saturates", "both rise", "constant"],
+    ids=["both fall", "too few", "the metric saturates", "both rise", "constant for a while", "both constant"],
 )
 def test_loss_and_metric_that_agree_or_say_little_are_healthy(values: list[float], losses: list[float]) -> None:
     assert course(values, losses).disagreement() is None
+
+
+def test_a_metric_that_tells_nothing_chose_nothing() -> None:
+    verdict = course([1.0] * 4, FALLING[:4]).disagreement()
+    assert verdict is not None
+    assert (verdict.status, verdict.cause) == ("warn", "loss and metric disagree")
+    assert "= 1 V at each of 4 validations: it chose none" in verdict.evidence
 
 
 def test_a_disagreement_of_sick_validations_is_named_too() -> None:

@@ -50,7 +50,8 @@ class AtChance(RememberingValues):
         if not found:
             return []
         name, text = next(iter(found.items()))
-        symptom = AT_CHANCE.verdict("warn", text, step=self.bad.onset("any"))
+        onset = 1 if self._is_flat(name) else self.bad.onset("any")
+        symptom = AT_CHANCE.verdict("warn", text, step=onset)
         return [explained(symptom, view, name, by_cause=len(found) == len(weighted))]
 
     def _is_flat(self, name: str) -> bool:

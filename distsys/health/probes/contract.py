@@ -15,8 +15,10 @@ from distsys.health.verdict import Verdict
 from distsys.specs import FieldSpec
 
 _SLACK = 1e-5
-_FAR = 10.0
-"""Outside its declared band by this factor a scale is no accident."""
+_FAR = 2.0
+"""Outside its declared band by this factor the scale of a whole batch is no accident."""
+_ITEM_FAR = 10.0
+"""And that of one item, which varies more."""
 _HIDDEN = 1e-3
 """Of the declared range: what moves less cannot be what the range was declared for."""
 _APART = 10.0
@@ -96,10 +98,10 @@ def _against_band(item: FieldSpec, values: Tensor) -> Verdict | None:
     if values[0].numel() < _ENOUGH:
         return None
     items = [spread(row) for row in values]
-    outside = sum(not low / _FAR <= one <= high * _FAR for one in items)
+    outside = sum(not low / _ITEM_FAR <= one <= high * _ITEM_FAR for one in items)
     if outside >= _MANY * len(items):
-        text = f"{outside} of {len(items)} items of '{item.name}' lie {_FAR:g} times outside {low:g} to {high:g}"
-        return cause.verdict("warn", f"{text} {item.unit} (standard deviation)", step=0)
+        text = f"{outside} of {len(items)} items of '{item.name}' lie {_ITEM_FAR:g} times outside {low:g} to {high:g}"
+        return cause.verdict("stop", f"{text} {item.unit} (standard deviation)", step=0)
     return None
 
 
@@ -126,7 +128,7 @@ def _against_frozen(patient: Patient, item: FieldSpec, values: Tensor) -> Verdic
         return None
     sizes = [math.exp(mean) for mean in means]
     evidence = f"items of '{item.name}' are of size {sizes[0]:.3g} {item.unit} in training, {sizes[1]:.3g} frozen"
-    return SCALED_TWICE.verdict("warn", evidence, step=0)
+    return SCALED_TWICE.verdict("stop", evidence, step=0)
 
 
 def _sizes(values: Tensor) -> Tensor:

@@ -91,5 +91,5 @@ def column_ranges(patient: Patient) -> list[Verdict]:
         names = item.columns or [str(number) for number in range(len(spreads))]
         evidence = f"column {names[many]} of '{item.name}' varies by {float(varying.max()):.3g} {item.unit}"
         text = f"{evidence}, column {names[few]} by {float(varying.min()):.3g}"
-        found.append(MIXED_UNITS.verdict("warn", text, step=0))
+        found.append(MIXED_UNITS.verdict("stop" if item.columns else "warn", text, step=0))
     return found

@@ -52,7 +52,9 @@ def test_gaps_that_no_term_sees_are_healthy(outside: Path) -> None:
     assert found(data_in_range, outside, build_data=partly, fields=fields) == []
 
 
-@pytest.mark.parametrize(("factor", "status"), [(1 / 80, "stop"), (1 / 1000, "stop"), (1 / 8, "warn"), (1.0, "")])
+@pytest.mark.parametrize(
+    ("factor", "status"), [(1 / 80, "stop"), (1 / 1000, "stop"), (1 / 8, "stop"), (1 / 4, "warn"), (1.0, "")]
+)
 def test_what_is_scaled_twice_leaves_its_band(outside: Path, factor: float, status: str) -> None:
     verdicts = found(data_scale, outside, build_data=data(scaled(factor)), fields=BANDED)
     assert [(item.status, item.cause) for item in verdicts] == ([(status, "scaled twice")] if status else [])
@@ -65,13 +67,13 @@ def test_a_range_that_is_hardly_used_is_a_warning_where_no_band_is_declared(outs
 
 
 @pytest.mark.parametrize("factor", [1 / 80, 1 / 12])
-def test_training_and_frozen_items_of_two_scales_are_a_warning(outside: Path, factor: float) -> None:
+def test_training_and_frozen_items_of_two_scales_stop(outside: Path, factor: float) -> None:
     (verdict,) = found(data_scale, outside, build_data=data(scaled(factor), frozen=False))
-    assert (verdict.status, verdict.cause) == ("warn", "scaled twice")
+    assert (verdict.status, verdict.cause) == ("stop", "scaled twice")
 
 
 @pytest.mark.parametrize("share", [2, 3])
-def test_one_source_of_several_that_is_scaled_twice_is_a_warning(outside: Path, share: int) -> None:
+def test_one_source_of_several_that_is_scaled_twice_stops(outside: Path, share: int) -> None:
     fields = (FieldSpec("x", "input", "1", -40.0, 40.0, spread=(0.2, 3.0)), Y)
 
     def mixed(batch: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
@@ -79,7 +81,7 @@ def test_one_source_of_several_that_is_scaled_twice_is_a_warning(outside: Path, 
         return {**batch, "x": noise_of(indices, 50) * size}
 
     (verdict,) = found(data_scale, outside, build_data=data(mixed), fields=fields)
-    assert (verdict.status, verdict.cause) == ("warn", "scaled twice")
+    assert (verdict.status, verdict.cause) == ("stop", "scaled twice")
     assert "items of 'x'" in verdict.evidence
 
 
