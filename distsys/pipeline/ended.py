@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -18,10 +19,12 @@ from distsys.specs import Direction, MetricSpec
 from distsys.tracking.curves_csv import read_csv
 from distsys.tracking.curves_mlflow import is_run_folder, read_mlflow, read_run_folder
 from distsys.tracking.location import URI_VARIABLE, store_uri
-from distsys.tracking.spool import METRICS_FILE
+from distsys.tracking.spool import METRICS_FILE, STATUS_FILE, read_status
 
 _PHASES = ("final", "handoff", "trials")
 """Folders of an experiment's runs; those of the first that has any stand for it."""
+_FEWEST = 8
+"""Points of a curve: most checks say nothing of fewer."""
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -60,11 +63,16 @@ class Postmortem:
         head = (
             f"doctor: run {self.history.name}: {len(self.history.series)} curves{known}, {self.history.points} points"
         )
-        if not self.verdicts:
-            return wrapped(f"{head}: no cause found")
         told = [f"{verdict.status}  from step {verdict.onset_step}, {verdict}" for verdict in self.verdicts]
-        notes = [f"note: {text}" for text in (*self.history.notes, *self._guessed())]
-        return [part for text in (f"{head}: {', '.join(counts)}", *told, *notes) for part in wrapped(text)]
+        notes = [f"note: {text}" for text in (*self.history.notes, *(self._guessed() if told else []))]
+        said = ", ".join(counts) or self._nothing_found()
+        return [part for text in (f"{head}: {said}", *told, *notes) for part in wrapped(text)]
+
+    def _nothing_found(self) -> str:
+        """Of our own runs bands and verdicts are known however few the points are."""
+        is_long = any(len(item) >= _FEWEST for item in self.history.series)
+        is_judged = self.history.chosen is not None
+        return "no cause found" if is_long or is_judged else f"too short to judge (under {_FEWEST} points)"
 
     def _of(self, status: str) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if verdict.status == status]
@@ -95,8 +103,8 @@ def examined_runs(
 
 
 def is_refused(found: Sequence[Postmortem]) -> bool:
-    """Whether one of them must not be chosen."""
-    return any(is_sick(item.verdicts) for item in found)
+    """Whether what stands must not be chosen; of other candidates of its experiment that is a word, no more."""
+    return any(is_sick(item.verdicts) for item in found if item.history.stands)
 
 
 def _judged(history: History) -> tuple[Verdict, ...]:
@@ -117,23 +125,46 @@ def _histories(run: str, *, root: Path, tracking: str | None) -> list[History]:
         return [read_csv(place)]
     if is_run_folder(place):
         return [read_run_folder(place)]
-    folders = _own_runs(place)
-    if not folders:
-        raise UsageError(
-            f"--run {run}: a folder without a run",
-            expected=f"an experiment or a run with its {METRICS_FILE}, a run's folder below mlruns, or a CSV file",
-        )
-    from distsys.pipeline.own_curves import own_history  # needs torch, which a table does not
+    folders = _own_runs(place, METRICS_FILE)
+    if folders:
+        from distsys.pipeline.own_curves import own_history  # needs torch, which a table does not
 
-    return [own_history(folder) for folder in folders]
+        return [_as_evaluated(own_history(folder), folder, place) for folder in folders]
+    if folders := _own_runs(place, STATUS_FILE):
+        return [_without_curves(folder) for folder in folders]
+    raise UsageError(
+        f"--run {run}: a folder without a run",
+        expected=f"an experiment or a run with its {METRICS_FILE}, a run's folder below mlruns, or a CSV file",
+    )
 
 
-def _own_runs(place: Path) -> list[Path]:
-    """Runs of the last phase of an experiment, or the run itself."""
+def _own_runs(place: Path, file: str) -> list[Path]:
+    """Runs of the last phase of an experiment, or the run itself, that have left ``file``."""
     for phase in _PHASES:
-        if found := sorted(path.parent for path in place.glob(f"{phase}/*/{METRICS_FILE}")):
+        if found := sorted(path.parent for path in place.glob(f"{phase}/*/{file}")):
             return found
-    return [place] if (place / METRICS_FILE).is_file() else []
+    return [place] if (place / file).is_file() else []
+
+
+def _as_evaluated(history: History, folder: Path, place: Path) -> History:
+    """With what the evaluation of its experiment, or its own, says of it; or of another run that was taken instead."""
+    written = place / "evaluation.json"
+    if not written.is_file():
+        return history
+    content = json.loads(written.read_text(encoding="utf-8"))
+    taken = Path(content["checkpoint"]).parents[1].name
+    if taken != folder.name:
+        return replace(history, stands=False, notes=(*history.notes, f"the experiment chose {taken}"))
+    known = {verdict.cause: verdict for verdict in (*history.known, *Verdict.read_all(content["verdicts"]))}
+    return replace(history, known=tuple(known.values()))
+
+
+def _without_curves(folder: Path) -> History:
+    """A run that ended before its first validation: how it stood then is all that is known."""
+    status = read_status(folder)
+    message = f": {status.message}" if status.message else ""
+    note = f"no validation was made, so that there are no curves; {status.status}{message}"
+    return History(folder.name, (), known=tuple(status.verdicts), notes=(note,))
 
 
 def _by_id(run: str, root: Path) -> History:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,46 @@ def test_an_experiment_is_judged_by_its_final_training(distsys: Call, tmp_path: 
     code, out, _ = distsys("doctor", "--run", str(folder))
     assert code == 0
     assert out.startswith(f"doctor: run {final.name}: 17 curves, 68 points: no cause found")
+
+
+def test_what_its_evaluation_says_of_an_experiment_and_which_final_it_took(distsys: Call, tmp_path: Path) -> None:
+    given = ["run", "{outside}/sine.yaml", "--space", "{outside}/space.yaml", "--local", "--out", "{tmp}/runs"]
+    assert distsys(*given, "--set", "search.trials=2", "--no-doctor")[0] == 0
+    (folder,) = (tmp_path / "runs").glob("sine-*")
+    (final,) = (folder / "final").iterdir()
+    other = shutil.copytree(final, final.with_name("another"))
+    outcome = json.loads((other / "outcome.json").read_text())
+    outcome["ended_by"] = [{"status": "stop", "cause": "not finite", "evidence": "", "onset_step": 0, "fix": ""}]
+    outcome["selection"]["best"] = None
+    (other / "outcome.json").write_text(json.dumps(outcome))
+    code, out, _ = distsys("doctor", "--run", str(folder))
+    assert code == 0  # a candidate that ended sick was not taken
+    assert f"note: the experiment chose {final.name}" in " ".join(out.split())
+    assert "stop from step 0, not finite" in " ".join(out.split())
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation["verdicts"] = [{**outcome["ended_by"][0], "cause": "worse than a trivial baseline"}]
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    code, out, _ = distsys("doctor", "--run", str(folder))
+    assert code == 3
+    assert "worse than a trivial baseline" in " ".join(out.split())
+
+
+def test_a_run_that_died_before_its_first_validation_is_judged_by_its_status(distsys: Call, trained: Path) -> None:
+    (trained / "metrics.jsonl").unlink()
+    status = json.loads((trained / "status.json").read_text())
+    lost = {"status": "stop", "cause": "not finite", "evidence": "7 steps", "onset_step": 3, "fix": ""}
+    (trained / "status.json").write_text(json.dumps({**status, "status": "failed", "verdicts": [lost]}))
+    code, out, err = distsys("doctor", "--run", str(trained))
+    assert (code, err) == (3, "")
+    assert "stop from step 3, not finite: 7 steps" in " ".join(out.split())
+    assert "no validation was made" in " ".join(out.split())
+
+
+def test_a_few_points_are_too_short_to_judge(distsys: Call, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,val_loss\n1,3.0\n2,2.0\n3,1.0\n")
+    code, out, _ = distsys("doctor", "--run", str(tmp_path / "log.csv"))
+    assert code == 0
+    assert out.endswith("too short to judge (under 8 points)\n")
 
 
 def test_a_declared_bound_and_the_onset_are_named(distsys: Call, trained: Path) -> None:

@@ -99,6 +99,7 @@ class History:
         facts: settings of the run that are numbers, by name: ``batch_size``, say.
         known: what was found of the chosen checkpoint while it ran.
         notes: what a reader had to assume.
+        stands: whether it is the one that its experiment chose, or the only one.
     """
 
     name: str
@@ -111,6 +112,7 @@ class History:
     facts: Mapping[str, float] = field(default_factory=dict)
     known: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
+    stands: bool = True
 
     @property
     def points(self) -> int:
