@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from distsys.health.causes import AT_CHANCE, CANNOT_LEARN, DEAD_PARAMETERS, NOT_FINITE, TRIVIAL, UNRELATED_TARGETS
-from distsys.health.verdict import Constraint, Verdict
+from distsys.health.verdict import OUTSIDE, Constraint, Verdict
 from distsys.specs import MetricSpec
 
 
@@ -63,3 +63,9 @@ def unanswered(verdicts: Iterable[Verdict], accepted: Collection[str]) -> list[V
         for item in verdicts
         if item.cause in _UNANSWERED and item.cause not in accepted
     ]
+
+
+def is_near(verdicts: Iterable[Verdict]) -> bool:
+    """Whether metrics alone speak against what was judged, which more training may mend: bands, trivial baselines."""
+    stops = [item.cause for item in verdicts if item.status == "stop"]
+    return all(cause == TRIVIAL.name or cause.endswith(OUTSIDE) for cause in stops)

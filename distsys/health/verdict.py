@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 Status = Literal["ok", "warn", "stop"]
 
 FAILED = "failed"
+OUTSIDE = "outside its band"
+"""How the cause of a metric ends that left its band."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Constraint:
         if self.violation(value) <= error:
             doubt = f"{evidence}, standard error {error:.2g}"
             return Verdict("warn", f"{self.metric} doubtful", doubt, step, f"evaluate on more items; {self.fix}")
-        return Verdict("stop", f"{self.metric} outside its band", evidence, step, self.fix)
+        return Verdict("stop", f"{self.metric} {OUTSIDE}", evidence, step, self.fix)
 
     def beside(self, value: float) -> str:
         """``value`` beside the band, and how far outside it is."""

@@ -70,18 +70,18 @@ class Handoff:
         lead: by how much the winner is better than the best other healthy candidate but the control, below 0 where
             a tie went to the one that the search ranked first; NaN where there is no other.
         noise_floor: standard error of that lead; a smaller one is a tie.
-        winner: number of the trial that goes on.
+        winner: number of the trial that goes on; None where no candidate ended healthy.
     """
 
     candidates: list[Candidate]
     spearman: float
     lead: float
     noise_floor: float
-    winner: int
+    winner: int | None
 
     @property
-    def chosen(self) -> Candidate:
-        return next(item for item in self.candidates if item.trial == self.winner)
+    def chosen(self) -> Candidate | None:
+        return next((item for item in self.candidates if item.trial == self.winner), None)
 
     def ranked(self, metric: MetricSpec) -> list[Candidate]:
         """Healthy candidates but the control, the winner first, the others from best to worst."""
@@ -98,15 +98,17 @@ class Handoff:
 
     def control_wins(self, metric: MetricSpec) -> bool:
         """Whether the poor control is healthy and better than the winner by more than the noise floor."""
-        floor = 0.0 if math.isnan(self.noise_floor) else self.noise_floor
-        return any(
-            metric.better(item.after, than=self.chosen.after) and abs(item.after - self.chosen.after) > floor
+        floor, chosen = 0.0 if math.isnan(self.noise_floor) else self.noise_floor, self.chosen
+        return chosen is not None and any(
+            metric.better(item.after, than=chosen.after) and abs(item.after - chosen.after) > floor
             for item in self.candidates
             if item.role == "poor" and not item.is_sick
         )
 
     def lead_text(self, unit: str) -> str:
         """How clearly the winner won, in words."""
+        if self.winner is None:
+            return "no candidate ended healthy"
         if math.isnan(self.lead):
             return "it is the only healthy candidate"
         tie = "a tie, in which the search's order decides" if abs(self.lead) <= self.noise_floor else "no tie"
@@ -133,7 +135,7 @@ def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> H
     """Train each candidate for a slice of the final budget under the final weights, and choose.
 
     Raises:
-        StoppedByHealth: no candidate stays healthy under the final weights.
+        StoppedByHealth: no candidate was trained far enough to be validated.
     """
     path = experiment.folder / "handoff.json"
     if done := Handoff.read(path):
@@ -157,9 +159,8 @@ def _run(experiment: Experiment, source: _CandidateSource, means: Means) -> None
 
 def _chosen(search: SearchResult, top_k: int) -> list[tuple[TrialRow, str]]:
     """The best ``top_k`` healthy trials and one poor one, which shows that the ranking still tells."""
-    ranked = search.ranked()
-    best = [row for row in ranked if not row.is_sick][:top_k]
-    rest = [row for row in ranked if row not in best]
+    best = search.contenders(top_k)
+    rest = [row for row in search.ranked() if row not in best]
     return [(row, "best") for row in best] + [(row, "poor") for row in rest[-1:]]
 
 
@@ -175,17 +176,13 @@ class _CandidateSource:
     _ended: int = 0
 
     def __post_init__(self) -> None:
-        self.specs = {row.number: self._spec(row) for row, _ in self.chosen}
+        self.specs = {row.number: _spec(self.experiment, row.params) for row, _ in self.chosen}
         self.waiting = [number for number in self.specs if self.outcome(number) is None]
         self._queue = list(self.waiting)
 
     @property
     def steps(self) -> int:
         return next(iter(self.specs.values())).steps
-
-    def _spec(self, row: TrialRow) -> RunSpec:
-        config = with_values(self.experiment.config, row.params)
-        return RunSpec(config, "final", share=self.experiment.config.handoff.budget_share)
 
     def folder(self, number: int) -> Path:
         return self.experiment.folder / "handoff" / f"{number:04d}-{self.specs[number].identity[:8]}"
@@ -233,17 +230,42 @@ def _rank(experiment: Experiment, source: _CandidateSource) -> Handoff:
     chosen = [item for item in candidates if item.role == "best"]
     healthy = sorted((item for item in chosen if not item.is_sick), key=lambda item: sign * item.after)
     if not healthy:
-        found = [verdict for item in chosen for verdict in item.verdicts]
-        raise StoppedByHealth(
-            f"no candidate stays healthy under the final weights\n{verdict_text(found)}",
-            expected="one candidate without any of these",
-            fix="what the verdicts name; else bring final.weights nearer to search.weights, or raise "
-            "handoff.budget_share",
-            verdicts=[verdict for verdict, _ in by_cause(found)],
-        )
+        _require_validated(chosen)
+        return Handoff(candidates, _spearman(candidates), math.nan, math.nan, None)
     winner = _winner(healthy, source)
     lead, floor = _lead(winner, [item for item in healthy if item is not winner], source, sign)
     return Handoff(candidates, _spearman(candidates), lead, floor, winner.trial)
+
+
+def _require_validated(chosen: Sequence[Candidate]) -> None:
+    """Raises StoppedByHealth where there is no checkpoint to name."""
+    if any(math.isfinite(item.after) for item in chosen):
+        return
+    found = [verdict for item in chosen for verdict in item.verdicts]
+    raise StoppedByHealth(
+        f"no candidate ended healthy under the final weights\n{verdict_text(found)}",
+        expected="one candidate without any of these",
+        fix="what the verdicts name",
+        verdicts=[verdict for verdict, _ in by_cause(found)],
+    )
+
+
+def nearest_candidate(experiment: Experiment, handoff: Handoff) -> Outcome:
+    """Of candidates none of which ended healthy, the one that came nearest to its bands."""
+    found = [
+        outcome
+        for item in handoff.candidates
+        if item.role == "best" and (outcome := Outcome.read(_folder(experiment, item), experiment.domain.selection))
+    ]
+    return min(found, key=lambda outcome: outcome.distance)
+
+
+def _spec(experiment: Experiment, params: Mapping[str, Any]) -> RunSpec:
+    return RunSpec(with_values(experiment.config, params), "final", share=experiment.config.handoff.budget_share)
+
+
+def _folder(experiment: Experiment, item: Candidate) -> Path:
+    return experiment.folder / "handoff" / f"{item.trial:04d}-{_spec(experiment, item.params).identity[:8]}"
 
 
 def _candidate(row: TrialRow, role: str, source: _CandidateSource) -> Candidate:
@@ -290,6 +312,11 @@ def _spearman(candidates: list[Candidate]) -> float:
 
 def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     chosen = handoff.chosen
+    if chosen is None:
+        fix = "bring final.weights nearer to search.weights, or raise handoff.budget_share"
+        found = verdict_text(verdict for item in handoff.candidates for verdict in item.verdicts)
+        console.say(f"handoff: no candidate ended healthy; do what is named here, else {fix}\n{found}")
+        return
     moved = f"{metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}"
     console.say(f"handoff: trial {chosen.trial} goes on, {moved}")
     console.say(f"handoff: {handoff.lead_text(metric.unit)}; {handoff.agreement}")

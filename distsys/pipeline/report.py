@@ -192,12 +192,13 @@ def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> No
     metric = experiment.domain.selection
     page.heading("Handoff: ranked again under the strong weights")
     lead = handoff.lead_text(metric.unit)
-    page.text(f"Trial {handoff.winner} goes on; {lead}. Of both rankings: {handoff.agreement}.")
+    goes_on = "Nothing goes on" if handoff.winner is None else f"Trial {handoff.winner} goes on"
+    page.text(f"{goes_on}; {lead}. Of both rankings: {handoff.agreement}.")
     rows = [
         [f"trial {item.trial}", item.role, item.before, item.after, health_word(item.verdicts)]
         for item in handoff.candidates
     ]
-    winner = next(index for index, item in enumerate(handoff.candidates) if item.trial == handoff.winner)
+    winner = next((index for index, item in enumerate(handoff.candidates) if item.trial == handoff.winner), None)
     page.table(["candidate", "role", f"search, {metric.unit}", f"handoff, {metric.unit}", "health"], rows, mark=winner)
     _verdicts(page, [verdict for item in handoff.candidates for verdict in item.verdicts])
     page.figure(

@@ -16,10 +16,10 @@ from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import say_nearest, train
-from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
+from distsys.pipeline.handoff import Candidate, Handoff, nearest_candidate, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
-from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
+from distsys.pipeline.search import SearchResult, none_healthy, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
@@ -51,9 +51,16 @@ def run(experiment: Experiment, means: Means) -> RunResult:
 
 
 def search(experiment: Experiment, means: Means) -> SearchResult:
-    """The search phase alone."""
+    """The search phase alone.
+
+    Raises:
+        StoppedByHealth: no trial ended healthy.
+    """
     with _prepared(experiment, means) as (means, _):
-        return run_search(experiment, means)
+        found = run_search(experiment, means)
+        if found.best is None:
+            raise none_healthy(found)
+        return found
 
 
 def final(experiment: Experiment, means: Means) -> RunResult:
@@ -162,11 +169,15 @@ def _healthy_or_nearest(experiment: Experiment, handoff: Handoff, means: Means) 
     """The first final training that ends in health.
 
     Where none does, the best that one had chosen before it turned sick; where there is none, what came nearest to its
-    bands.
+    bands. Without a healthy candidate nothing is trained to the end: the nearest of them is named.
 
     Raises:
         StoppedByHealth: no candidate was trained far enough to be validated.
     """
+    if handoff.chosen is None:
+        nearest = nearest_candidate(experiment, handoff)
+        say_nearest(nearest, experiment.domain, "handoff", means.console)
+        return nearest
     outcomes: list[Outcome] = []
     stopped: StoppedByHealth | None = None
     for candidate, spec in _candidates(experiment, handoff, means):

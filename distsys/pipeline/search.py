@@ -13,6 +13,7 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec, effective_constraints
 from distsys.errors import ConfigError, StoppedByHealth
+from distsys.health.judging import is_near
 from distsys.health.verdict import FAILED, Constraint, Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
@@ -49,6 +50,16 @@ class SearchResult:
         first = next(iter(self.ranked()), None)
         return None if first is None or first.is_sick else first
 
+    def contenders(self, count: int) -> list[TrialRow]:
+        """The best ``count`` healthy trials; where none is, those that only their metrics speak against.
+
+        Of these the ones with the fewest metrics outside come first.
+        """
+        ranked = self.ranked()
+        healthy = [row for row in ranked if not row.is_sick]
+        near = [row for row in ranked if row.is_sick and is_near(row.verdicts)]
+        return (healthy or sorted(near, key=lambda row: len(row.verdicts)))[:count]
+
     @property
     def verdicts(self) -> list[Verdict]:
         """Those of all trials."""
@@ -83,7 +94,7 @@ def run_search(experiment: Experiment, means: Means) -> SearchResult:
     """Run the trials that are still missing and return all of them.
 
     Raises:
-        StoppedByHealth: no trial ended healthy; nothing may be crowned.
+        StoppedByHealth: every trial is sick by more than its metrics.
     """
     study = open_study(experiment)
     known = len(study.rows())
@@ -91,14 +102,21 @@ def run_search(experiment: Experiment, means: Means) -> SearchResult:
         _run_missing(experiment, study, known, means)
     result = SearchResult(study.rows(), experiment.domain.selection)
     _say(result, known, means.console)
+    if not result.contenders(1):
+        raise none_healthy(result)
     if result.best is None:
-        raise StoppedByHealth(
-            f"none of {len(result.rows)} trials ended healthy\n{verdict_text(result.verdicts)}",
-            expected="one trial without any of these",
-            fix="what the most frequent verdict names; else widen the search space or raise search.steps",
-            verdicts=[verdict for verdict, _ in by_cause(result.verdicts)],
-        )
+        means.console.say("search: no trial ended healthy; those nearest to it are tried under the final weights")
     return result
+
+
+def none_healthy(result: SearchResult) -> StoppedByHealth:
+    """What to raise where nothing may be crowned."""
+    return StoppedByHealth(
+        f"none of {len(result.rows)} trials ended healthy\n{verdict_text(result.verdicts)}",
+        expected="one trial without any of these",
+        fix="what the most frequent verdict names; else widen the search space or raise search.steps",
+        verdicts=[verdict for verdict, _ in by_cause(result.verdicts)],
+    )
 
 
 def _run_missing(experiment: Experiment, study: Study, known: int, means: Means) -> None:

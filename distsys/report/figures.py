@@ -54,7 +54,7 @@ def searched_values(
 
 
 def rank_change(
-    names: Sequence[str], before: Sequence[float], after: Sequence[float], *, label: str, winner: int
+    names: Sequence[str], before: Sequence[float], after: Sequence[float], *, label: str, winner: int | None
 ) -> Figure:
     """Each candidate's metric under the search's weights (left) and the final weights (right)."""
     from matplotlib.figure import Figure

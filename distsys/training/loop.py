@@ -214,7 +214,7 @@ class Run:
         )
 
     def _should_save(self) -> bool:
-        if not self._spec.is_short:
+        if self._spec.phase == "final":  # a candidate, too, may have to be named by its nearest checkpoint
             return True
         return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
 

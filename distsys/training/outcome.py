@@ -44,7 +44,7 @@ class Outcome:
     @property
     def refused_for(self) -> tuple[Verdict, ...]:
         """What keeps the best checkpoint from being chosen, since nobody has accepted it."""
-        best, accepted = self.selection.best, self.spec["config"].get("health", {}).get("accept", ())
+        best, accepted = self.selection.best, self.spec.get("config", {}).get("health", {}).get("accept", ())
         return tuple(item for item in unanswered(self.standing, accepted) if best and item.onset_step <= best.step)
 
     @property

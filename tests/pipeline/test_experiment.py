@@ -131,11 +131,19 @@ def test_a_sick_sweep_is_refused_with_its_evidence(outside: Path, tmp_path: Path
     sick = ["--preset", "tiny", "--set", "constraints={spread: {min: 50}}"]
     done = subprocess.run(command(outside, tmp_path, *sick), capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "none of 2 trials ended healthy\n- spread outside its band (2 x): spread = " in done.stderr
+    assert "search: no trial ended healthy" in done.stderr
+    assert "- spread outside its band (3 x): spread = " in done.stderr
     assert "band >= 50\n  fix: train longer" in done.stderr
+    assert "handoff: nothing is healthy; nearest to its bands is" in done.stderr
+    assert "SICK, not to be used" in done.stdout
     (folder,) = (path for path in tmp_path.iterdir() if path.name.startswith("sine-"))
     assert read_status(folder).status == "stopped"
     assert not (folder / "final").exists()
+    assert "Nothing goes on; no candidate ended healthy" in (folder / "report.html").read_text()
+    alone = [word if word != "run" else "search" for word in command(outside, tmp_path, *sick)]
+    done = subprocess.run(alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "none of 2 trials ended healthy" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
-from distsys.pipeline.handoff import Handoff, _CandidateSource, _chosen, run_handoff
+from distsys.health.verdict import Verdict
+from distsys.pipeline.handoff import Handoff, _CandidateSource, _chosen, _rank, nearest_candidate, run_handoff
 from distsys.pipeline.search import SearchResult
+from distsys.training.trials import NO_VALIDATION
 from tests.pipeline.support import SICK, experiment, leave_outcome, local_means, row
 
 Ended = dict[int, tuple[list[float], bool]]
@@ -68,12 +71,36 @@ def test_it_is_read_back_with_its_verdicts(outside: Path, tmp_path: Path) -> Non
     assert again.candidates[0].verdicts == (SICK,)
 
 
-def test_when_all_are_sick_the_cause_and_the_fix_are_named(outside: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoppedByHealth) as caught:
-        ranked(outside, tmp_path, {0: ([0.5], True), 1: ([0.2], True)})
-    assert "spread outside its band (2 x): spread = 0.01, band >= 0.05" in str(caught.value)
-    assert "fix: train longer" in str(caught.value)
-    assert caught.value.verdicts == (SICK,)
+def test_when_all_are_sick_nothing_goes_on_and_the_nearest_is_named(outside: Path, tmp_path: Path) -> None:
+    handoff, said = ranked(outside, tmp_path, {0: ([0.5], True), 1: ([0.2], True)})
+    assert (handoff.winner, handoff.chosen, handoff.ranked(MetricSpec("mae", "min", "V"))) == (None, None, [])
+    assert "no candidate ended healthy" in said
+    assert "spread outside its band (2 x): spread = 0.01, band >= 0.05" in said
+    assert "fix: train longer" in said
+    assert Handoff.read(next(tmp_path.glob("*/handoff.json"))) is not None
+    found = dataclasses.replace(experiment(outside, tmp_path / "other", "handoff.top_k=2"), root=tmp_path)
+    assert nearest_candidate(found, handoff).folder.parent == tmp_path / found.name / "handoff"
+
+
+def test_when_none_was_validated_there_is_nothing_to_name(outside: Path, tmp_path: Path) -> None:
+    found = experiment(outside, tmp_path)
+    means, _ = local_means()
+    source = _CandidateSource(found, _chosen(SearchResult([row(0, 0.1)], found.domain.selection), 1), means)
+    with pytest.raises(StoppedByHealth, match="no candidate ended healthy under the final weights") as caught:
+        _rank(found, source)
+    assert caught.value.verdicts == (NO_VALIDATION,)
+
+
+LOST = Verdict("stop", "not finite", "mae = nan", 20, "lower the rate")
+
+
+def test_without_a_healthy_trial_those_that_only_their_metrics_refuse_are_tried() -> None:
+    metric = MetricSpec("mae", "min", "V")
+    other = dataclasses.replace(SICK, cause="level outside its band")
+    rows = [row(0, 0.1, SICK, other), row(1, 0.2, SICK), row(2, 0.3, LOST), row(3, 0.4, SICK, LOST)]
+    assert [item.number for item in SearchResult(rows, metric).contenders(3)] == [1, 0]
+    assert [item.number for item in SearchResult([*rows, row(4, 0.5)], metric).contenders(3)] == [4]
+    assert SearchResult(rows[2:], metric).contenders(3) == []
 
 
 def test_one_poor_trial_goes_through_too_so_that_the_ranking_can_be_told_from_chance() -> None:
