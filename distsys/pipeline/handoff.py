@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
-from distsys.files import number_or_nan, write_json
+from distsys.files import number_or_nan, read_json, read_or_set_aside, write_json
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
@@ -29,6 +28,8 @@ from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
     from distsys.cluster.study import TrialRow
+
+FILE = "handoff.json"
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,30 @@ class Handoff:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The handoff in ``path``, or None when there was none yet."""
+        """The handoff in ``path``, or None when there was none yet.
+
+        Raises:
+            DamagedFile: it is torn.
+        """
         if not path.is_file():
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        candidates = [Candidate.read(item) for item in content.pop("candidates")]
+        fix = "repeat 'run' or 'final': it is made again from the outcomes of its candidates"
+        return read_json(path, cls._parsed, fix=fix)
+
+    @classmethod
+    def _parsed(cls, content: Mapping[str, Any]) -> Self:
+        candidates = [Candidate.read(item) for item in content["candidates"]]
         values = {name: number_or_nan(content[name]) for name in ("spearman", "lead", "noise_floor")}
-        return cls(candidates, **{**content, **values})
+        if content["winner"] not in [item.trial for item in candidates]:
+            raise ValueError(f"its winner, trial {content['winner']}, is no candidate")
+        return cls(**{**content, **values, "candidates": candidates})
+
+
+def known_handoff(experiment: Experiment, console: Console) -> Handoff | None:
+    """The handoff that was made before; a torn one is set aside, said, and made again."""
+    path = experiment.folder / FILE
+    then = "it is made again from the outcomes of its candidates"
+    return read_or_set_aside(path, lambda: Handoff.read(path), say=console.say, then=then)
 
 
 def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> Handoff:
@@ -135,14 +153,13 @@ def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> H
     Raises:
         StoppedByHealth: no candidate stays healthy under the final weights.
     """
-    path = experiment.folder / "handoff.json"
-    if done := Handoff.read(path):
+    if done := known_handoff(experiment, means.console):
         return done
     source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), means)
     if source.waiting:
         _run(experiment, source, means)
     handoff = _rank(experiment, source)
-    handoff.write(path)
+    handoff.write(experiment.folder / FILE)
     _say(handoff, experiment.domain.selection, means.console)
     return handoff
 
@@ -176,7 +193,10 @@ class _CandidateSource:
 
     def __post_init__(self) -> None:
         self.specs = {row.number: self._spec(row) for row, _ in self.chosen}
-        self.waiting = [number for number in self.specs if self.outcome(number) is None]
+        metric, say = self.experiment.domain.selection, self.means.console.say
+        self.waiting = [
+            number for number in self.specs if Outcome.read_or_rebuild(self.folder(number), metric, say=say) is None
+        ]
         self._queue = list(self.waiting)
 
     @property

@@ -16,7 +16,7 @@ from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import say_nearest, train
-from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
+from distsys.pipeline.handoff import Candidate, Handoff, known_handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
 from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
@@ -125,7 +125,7 @@ def _runs_in(folder: Path) -> list[Path]:
 @contextmanager
 def _one_cluster(experiment: Experiment, means: Means) -> Iterator[None]:
     """One Ray session for search and handoff, none when both are done."""
-    is_done = Handoff.read(experiment.folder / "handoff.json") and open_study(experiment).remaining <= 0
+    is_done = known_handoff(experiment, means.console) and open_study(experiment).remaining <= 0
     with nullcontext() if is_done else means.cluster():
         yield
 
