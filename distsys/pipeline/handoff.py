@@ -27,7 +27,7 @@ from distsys.training.spec import RunSpec
 from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
-    from distsys.cluster.study import TrialRow
+    from distsys.cluster.rows import TrialRow
 
 FILE = "handoff.json"
 

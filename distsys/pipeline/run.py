@@ -19,7 +19,7 @@ from distsys.pipeline.final import say_nearest, train
 from distsys.pipeline.handoff import Candidate, Handoff, known_handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
-from distsys.pipeline.search import SearchResult, open_study, read_search, run_search
+from distsys.pipeline.search import SearchResult, has_begun, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
@@ -62,12 +62,12 @@ def final(experiment: Experiment, means: Means) -> RunResult:
     Raises:
         UsageError: its search has not ended.
     """
-    if not (experiment.folder / "study.log").is_file():
+    if not has_begun(experiment):
         raise UsageError(
             f"{experiment.folder}: no search was run", fix="run 'distsys search' with the same options first"
         )
     with _prepared(experiment, means) as (means, ending):
-        found = read_search(experiment)
+        found = read_search(experiment, means.console)
         if missing := experiment.config.search.trials - len(found.rows):
             raise UsageError(
                 f"{missing} of {experiment.config.search.trials} trials are missing", fix="run 'distsys search' again"
@@ -125,7 +125,7 @@ def _runs_in(folder: Path) -> list[Path]:
 @contextmanager
 def _one_cluster(experiment: Experiment, means: Means) -> Iterator[None]:
     """One Ray session for search and handoff, none when both are done."""
-    is_done = known_handoff(experiment, means.console) and open_study(experiment).remaining <= 0
+    is_done = known_handoff(experiment, means.console) and open_study(experiment, means.console).remaining <= 0
     with nullcontext() if is_done else means.cluster():
         yield
 
