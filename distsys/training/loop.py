@@ -253,10 +253,13 @@ class Run:
         }
 
     def _resume(self) -> None:
-        found, complaints = checkpoint.latest(self._context.folder, identity=self._spec.identity)
+        folder = self._context.folder
+        has_any = checkpoint.directory_of(folder, 0).parent.is_dir()
+        # The hash reads every key, which a rehearsal would take for their use.
+        found, complaints = checkpoint.latest(folder, identity=self._spec.identity if has_any else None)
         self.notes += [f"skipped a damaged checkpoint: {text}" for text in complaints]
         if found is None:
-            if not self._spec.is_short and (lines := read_metrics(self._context.folder)):
+            if not self._spec.is_short and (lines := read_metrics(folder)):
                 self.notes.append(f"no checkpoint is left of {len(lines)} validations: begins again at step 0")
             self._begin()
             return
