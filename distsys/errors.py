@@ -80,8 +80,13 @@ class DiskFull(RunFailed):
     @classmethod
     def at(cls, path: object) -> Self:
         """The error of whoever could not write to ``path``."""
+        return cls.told(f"{path}: no space left on the disk")
+
+    @classmethod
+    def told(cls, found: str) -> Self:
+        """The same of another process, which said no more than ``found``."""
         return cls(
-            f"{path}: no space left on the disk",
+            found,
             expected="room for checkpoints, metrics and the search's study",
             fix="free space (or raise the quota), then repeat the command: it goes on where it was",
         )

@@ -13,6 +13,7 @@ import yaml
 
 from distsys.config.validate import dump, with_values
 from distsys.errors import CheckpointError, StoppedByHealth, UsageError
+from distsys.files import full_disk_named
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import say_nearest, train
@@ -84,7 +85,7 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
     folder = experiment.root / f"{experiment.domain.name}-train-{spec.identity[:8]}"
     params, tags = _of_run(spec)
     record = RunRecord("train", folder.name, None, params, {**_tags(experiment), **tags})
-    with locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
         outcome = train(
             spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
         )
@@ -97,12 +98,13 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
 def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
     preflight(experiment)
-    with locked(experiment.folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    folder = experiment.folder
+    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
         _keep_manifests(experiment, spool)
-        for known in [experiment.folder, *_runs_in(experiment.folder)]:
+        for known in [folder, *_runs_in(folder)]:
             means.watch(known)
         with noted_end(spool) as ending:
             examined(experiment, means)

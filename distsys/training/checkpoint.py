@@ -231,7 +231,12 @@ def _verify(path: Path) -> None:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     with path.open("wb") as stream:
-        torch.save(content, stream)
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:  # of torch's zip writer, which the stream has left half-written
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
         stream.flush()
         sync(stream.fileno())
 
