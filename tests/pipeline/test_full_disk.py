@@ -21,7 +21,6 @@ from distsys.pipeline.experiment import Experiment, load_experiment
 from distsys.pipeline.search import run_search
 from distsys.tracking import spool
 from distsys.tracking.spool import read_record, read_status
-from distsys.training import checkpoint
 from distsys.training.loop import fit
 from tests.pipeline.support import local_means
 from tests.training.support import make_context
@@ -118,7 +117,7 @@ def test_a_training_without_space_for_a_checkpoint_goes_on_from_the_one_before(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(make_context(outside, tmp_path / "whole"))
-    real, calls = checkpoint.sync, []
+    real, calls = files.sync, []
 
     def sync(descriptor: int) -> None:
         calls.append(1)
@@ -127,7 +126,7 @@ def test_a_training_without_space_for_a_checkpoint_goes_on_from_the_one_before(
         real(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "sync", sync)
+        patch.setattr("distsys.training.checkpoint.sync", sync)
         with pytest.raises(DiskFull, match="step-00000060: no space left on the disk"):
             fit(make_context(outside, tmp_path / "cut"))
     outcome = fit(make_context(outside, tmp_path / "cut"))
