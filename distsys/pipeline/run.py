@@ -20,6 +20,7 @@ from distsys.pipeline.final import say_nearest, train
 from distsys.pipeline.handoff import Candidate, Handoff, known_handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
+from distsys.pipeline.same_data import require_same_data
 from distsys.pipeline.search import SearchResult, has_begun, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
@@ -28,6 +29,7 @@ from distsys.training.assess import Assessment, Examined, examine
 from distsys.training.data import built_data, frozen_sets, set_digests
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
+from distsys.training.stamp import code_stamp
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
     preflight(experiment)
     folder = experiment.folder
     with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+        tags = _tags(experiment)
+        require_same_data(experiment, tags, allowed=means.allows_changed_data, console=means.console)
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
-        spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
+        spool = Spool.open(folder, experiment.record(tags))
         spool.artifact("config.yaml").write_text(content, encoding="utf-8")
         _keep_manifests(experiment, spool)
         for known in [folder, *_runs_in(folder)]:
@@ -137,6 +141,7 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     data = {f"data.{key}": str(value) for key, value in bundle.provenance.items()}
     digests = {f"data.{name}_digest": digest for name, digest in set_digests(bundle).items()}
     names = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
+    names["distsys.code"] = code_stamp(experiment.domain)
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 
 
