@@ -17,8 +17,9 @@ from distsys.files import full_disk_named
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import say_nearest, train
-from distsys.pipeline.handoff import Candidate, Handoff, known_handoff, run_handoff
+from distsys.pipeline.handoff import known_handoff, run_handoff
 from distsys.pipeline.means import Means
+from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.report import write_report
 from distsys.pipeline.same_data import require_same_data
 from distsys.pipeline.search import SearchResult, has_begun, open_study, read_search, run_search

@@ -13,7 +13,8 @@ import pytest
 from distsys.cli import main
 from distsys.errors import CheckpointError, DamagedFile
 from distsys.pipeline import doctor
-from distsys.pipeline.handoff import Handoff, known_handoff
+from distsys.pipeline.handoff import known_handoff
+from distsys.pipeline.ranking import Handoff
 from distsys.tracking.spool import read_record, read_status
 from distsys.training import checkpoint
 from distsys.training.assess import ANY_METRIC

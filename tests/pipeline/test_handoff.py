@@ -9,7 +9,8 @@ import pytest
 
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
-from distsys.pipeline.handoff import Handoff, _CandidateSource, _chosen, run_handoff
+from distsys.pipeline.handoff import _CandidateSource, _chosen, run_handoff
+from distsys.pipeline.ranking import Handoff
 from distsys.pipeline.search import SearchResult
 from tests.pipeline.support import SICK, experiment, leave_outcome, local_means, row
 
