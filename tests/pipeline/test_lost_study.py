@@ -14,6 +14,10 @@ from optuna.storages.journal._storage import JournalOperation
 
 from distsys.cluster.rows import TrialRow
 from distsys.cluster.rungs import RungPruner
+from distsys.config.validate import with_values
+from distsys.errors import ConfigError
+from distsys.health.verdict import Verdict
+from distsys.pipeline import search
 from distsys.pipeline.experiment import Experiment, load_experiment
 from distsys.pipeline.search import open_study, read_search, run_search
 from distsys.tracking.spool import read_status
@@ -205,3 +209,32 @@ def test_a_trial_that_ended_before_the_study_heard_of_it_is_not_run_again(
     assert len(result.rows) == NUM_TRIALS
     assert (folder / "outcome.json").stat().st_mtime_ns == stamp
     assert "rebuilt" not in said.getvalue()
+
+
+def test_trials_that_could_not_say_themselves_why_they_failed_are_rebuilt_too(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process died, or its parameters were refused before there was one."""
+    found = experiment_in(outside, tmp_path)
+    found.folder.mkdir(parents=True)
+    means, _ = local_means()
+    study = open_study(found, means.console)
+    real, calls = with_values, []
+
+    def refused(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConfigError("width does not fit")
+        return real(*arguments)
+
+    monkeypatch.setattr("distsys.pipeline.search.with_values", refused)
+    with means.console.bar("search", NUM_TRIALS) as bar:
+        source = search.StudySource(found, study, bar, means)
+        assigned = source.next()
+        assert assigned is not None
+        assert assigned.key == 1
+        source.fail(assigned.key, Verdict("stop", "failed: its process died", "3 times", 0))
+    rows = study.rows()
+    assert [row.verdicts[0].cause for row in rows] == ["failed: parameters refused", "failed: its process died"]
+    (found.folder / "study.log").unlink()
+    assert same(open_study(found, means.console).rows(), rows)
