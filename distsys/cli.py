@@ -19,6 +19,7 @@ from distsys.console import wrapped
 from distsys.errors import DistsysError
 from distsys.options import (
     Parser,
+    changed_data_option,
     check_domain_options,
     config_options,
     data_options,
@@ -87,10 +88,20 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
         "run",
         run,
         "search, handoff, final training, evaluation, report",
-        (training_options, local_option, doctor_options),
+        (training_options, local_option, doctor_options, changed_data_option),
     ),
-    ("search", search, "the search phase alone", (experiment_options, local_option, doctor_options)),
-    ("final", final, "handoff and final training after a search", (training_options, origin_options, local_option)),
+    (
+        "search",
+        search,
+        "the search phase alone",
+        (experiment_options, local_option, doctor_options, changed_data_option),
+    ),
+    (
+        "final",
+        final,
+        "handoff and final training after a search",
+        (training_options, origin_options, local_option, changed_data_option),
+    ),
     ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
     ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
     ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),

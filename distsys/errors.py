@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class DistsysError(Exception):
@@ -68,6 +68,28 @@ class CheckpointError(DistsysError):
 
 class RunFailed(DistsysError):
     """A search or training could not be carried out."""
+
+
+class DamagedFile(RunFailed):
+    """A file that distsys wrote is not as it was written: torn by a crash, or changed by hand or by the disk."""
+
+
+class DiskFull(RunFailed):
+    """There was no space left to write; what was written before is whole, and the same command goes on."""
+
+    @classmethod
+    def at(cls, path: object) -> Self:
+        """The error of whoever could not write to ``path``."""
+        return cls.told(f"{path}: no space left on the disk")
+
+    @classmethod
+    def told(cls, found: str) -> Self:
+        """The same of another process, which said no more than ``found``."""
+        return cls(
+            found,
+            expected="room for checkpoints, metrics and the search's study",
+            fix="free space (or raise the quota), then repeat the command: it goes on where it was",
+        )
 
 
 class StoppedByHealth(DistsysError):

@@ -101,6 +101,14 @@ def doctor_options(parser: Any) -> None:
     parser.add_argument("--verbose", action="store_true", help="say what the doctor looked at, probe by probe")
 
 
+def changed_data_option(parser: Any) -> None:
+    parser.add_argument(
+        "--allow-changed-data",
+        action="store_true",
+        help="go on although the data are not those that the search's trials were judged on",
+    )
+
+
 def config_options(parser: Any) -> None:
     parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
     parser.add_argument(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ray.tune.search import Searcher
 
 from distsys.cluster.session import concurrent_trials, wants_gpu
 from distsys.cluster.sharing import Shared
-from distsys.errors import RunFailed
+from distsys.errors import DiskFull, RunFailed
 from distsys.health.verdict import FAILED, Verdict
 from distsys.tracking.spool import RunRecord
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
@@ -69,12 +70,29 @@ class _SourceSearcher(Searcher):
         self.source = source
         self.keys: dict[str, int] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.no_space = ""
+        """What a full disk kept from being written, here or in a trial: all trials end, and are told nothing of."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
+    @contextmanager
+    def space_needed(self) -> Iterator[None]:
+        """The study has the next thing written, unless there is no space."""
+        try:
+            yield
+        except DiskFull as error:
+            self.no_space = error.found
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether trials that end now do so because all are ended."""
+        return pending_signal() is not None or bool(self.no_space)
+
     def suggest(self, trial_id: str) -> Any:
-        assignment = self.source.next()
+        assignment = None
+        with self.space_needed():
+            assignment = self.source.next()
         if assignment is None:
             return Searcher.FINISHED
         self.keys[trial_id] = assignment.key
@@ -85,15 +103,18 @@ class _SourceSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         key = self.keys[trial_id]
-        if pending_signal() is not None:
+        reading = _reading(result) if result and "reading" in result else None
+        if reading is not None and reading.no_space:
+            self.no_space = reading.no_space
+        if self.is_ending:
             return
-        failure = _reading(result).failure if result and "reading" in result else None
-        if error:
-            self.source.fail(key, _DIED)
-        elif failure is not None:
-            self.source.fail(key, failure)
-        else:
-            self.source.complete(key)
+        with self.space_needed():
+            if error:
+                self.source.fail(key, _DIED)
+            elif reading is not None and reading.failure is not None:
+                self.source.fail(key, reading.failure)
+            else:
+                self.source.complete(key)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts for a restore that is never asked for."""
@@ -106,14 +127,18 @@ class _SourceSearcher(Searcher):
         """Nothing: the source keeps its own state on disk."""
 
 
-class _UntilSignal(tune.Stopper):
-    """Ends all trials after a signal; the study keeps them as running, and the next start takes them up."""
+class _UntilEnding(tune.Stopper):
+    """Ends all trials after a signal, or when there is no space left; the study keeps them as running, and the next
+    start takes them up."""
+
+    def __init__(self, searcher: _SourceSearcher) -> None:
+        self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return pending_signal() is not None
+        return self._searcher.is_ending
 
 
 class _SourceScheduler(FIFOScheduler):
@@ -126,9 +151,11 @@ class _SourceScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         key = self._searcher.keys[trial.trial_id]
         reading = _reading(result)
-        stop = self._searcher.source.report(key, reading)
-        if stop:
-            note_pruned(self._searcher.assignments[key], reading)
+        stop = True
+        with self._searcher.space_needed():
+            stop = self._searcher.source.report(key, reading)
+            if stop:
+                note_pruned(self._searcher.assignments[key], reading)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
@@ -149,6 +176,7 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
     Raises:
         RunFailed: the cluster has no room for a single trial.
         Interrupted: a signal was noted.
+        DiskFull: there is no space; running trials go on when there is.
     """
     use_gpu = wants_gpu(device)
     together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
@@ -173,7 +201,7 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
             ),
             run_config=tune.RunConfig(
                 name="trials",
-                stop=_UntilSignal(),
+                stop=_UntilEnding(searcher),
                 storage_path=scratch,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
@@ -183,3 +211,5 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
         with signals_noted():  # only now: ray.init sets handlers of its own
             tuner.fit()
             raise_if_interrupted(KEPT)
+            if searcher.no_space:
+                raise DiskFull.told(searcher.no_space)

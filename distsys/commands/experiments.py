@@ -73,6 +73,7 @@ def means(options: argparse.Namespace) -> Means:
         is_local=options.local,
         examines=not getattr(options, "no_doctor", True),
         is_verbose=getattr(options, "verbose", False),
+        allows_changed_data=getattr(options, "allow_changed_data", False),
     )
 
 

@@ -45,7 +45,7 @@ def train(
         StoppedByHealth: going on became pointless.
         Interrupted: a signal came; the state is saved.
     """
-    outcome = Outcome.read(folder, domain.selection)
+    outcome = Outcome.read_or_rebuild(folder, domain.selection, say=means.console.say)
     if outcome is not None and outcome.spec != spec.content():  # the same numbers, and something else is accepted
         outcome = replace(outcome, spec=spec.content())
         outcome.write()

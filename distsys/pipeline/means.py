@@ -29,6 +29,7 @@ class Means:
         is_local: everything in this process, without Ray and MLflow.
         examines: whether the doctor looks at an experiment before its search.
         is_verbose: whether all that it looked at is said.
+        allows_changed_data: whether an experiment goes on where the data are not those of its trials.
         mirror: what keeps MLflow equal to the run folders, or None.
     """
 
@@ -37,6 +38,7 @@ class Means:
     is_local: bool = False
     examines: bool = True
     is_verbose: bool = False
+    allows_changed_data: bool = False
     mirror: MlflowMirror | None = None
 
     def watch(self, folder: Path) -> None:

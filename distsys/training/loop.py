@@ -14,7 +14,7 @@ from distsys.domains.protocol import Batch, to_device
 from distsys.errors import CheckpointError, StoppedByHealth
 from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
 from distsys.health.verdict import Verdict
-from distsys.tracking.spool import ATTEMPT
+from distsys.tracking.spool import ATTEMPT, read_metrics
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.course import Course
@@ -154,7 +154,7 @@ class Run:
         if to is None or self._course.rollbacks >= self._spec.rollbacks:
             return False
         try:
-            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to))
+            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to), identity=self._spec.identity)
         except CheckpointError as error:
             self._course.say(f"cannot go back: {error.found}")
             return False
@@ -253,12 +253,16 @@ class Run:
         }
 
     def _resume(self) -> None:
-        found, complaints = checkpoint.latest(self._context.folder)
+        folder = self._context.folder
+        has_any = checkpoint.directory_of(folder, 0).parent.is_dir()
+        # The hash reads every key, which a rehearsal would take for their use.
+        found, complaints = checkpoint.latest(folder, identity=self._spec.identity if has_any else None)
         self.notes += [f"skipped a damaged checkpoint: {text}" for text in complaints]
         if found is None:
+            if not self._spec.is_short and (lines := read_metrics(folder)):
+                self.notes.append(f"no checkpoint is left of {len(lines)} validations: begins again at step 0")
             self._begin()
             return
-        assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
         self._restore(found)
         self._course.load(found.meta["course"])
         if changed := changed_sets(found.meta, self.data):
