@@ -15,7 +15,7 @@ from distsys.config.validate import dump, with_values
 from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
-from distsys.pipeline.final import say_nearest, train
+from distsys.pipeline.final import all_verdicts, say_nearest, train
 from distsys.pipeline.handoff import Candidate, Handoff, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.report import write_report
@@ -90,7 +90,9 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
         )
         if outcome.checkpoint is None:
             say_nearest(outcome, experiment.domain, "train", means.console)
-        return _examined(outcome, folder).assessment
+        with noted_end(Spool(folder)) as ending:
+            ending.verdicts = all_verdicts(outcome)
+            return _examined(outcome, folder).assessment
 
 
 @contextmanager
@@ -100,11 +102,11 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
     with locked(experiment.folder), means.tracked(experiment.root, experiment.domain.name) as means:
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
-        spool.artifact("config.yaml").write_text(content, encoding="utf-8")
-        _keep_manifests(experiment, spool)
-        for known in [experiment.folder, *_runs_in(experiment.folder)]:
-            means.watch(known)
         with noted_end(spool) as ending:
+            spool.artifact("config.yaml").write_text(content, encoding="utf-8")
+            _keep_manifests(experiment, spool)
+            for known in [experiment.folder, *_runs_in(experiment.folder)]:
+                means.watch(known)
             examined(experiment, means)
             yield means, ending
 

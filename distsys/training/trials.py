@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, StoppedByHealth
+from distsys.errors import DistsysError, Interrupted, StoppedByHealth
 from distsys.health.verdict import FAILED, Verdict
-from distsys.tracking.spool import RunRecord, Spool
+from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.context import FitContext
 from distsys.training.interrupt import raise_if_interrupted, signals_noted
 from distsys.training.loop import Run
@@ -92,9 +92,16 @@ class TrialRun:
         self._run: Run | None = None
 
     def step(self) -> Reading:
-        """Train until the next validation; what goes wrong is a reading too."""
+        """Train until the next validation; what goes wrong is a reading too.
+
+        Raises:
+            Interrupted: a signal was noted; the state is saved.
+        """
         try:
             return self._step()
+        except Interrupted as error:
+            self._tracker.finish("interrupted", error.found)
+            raise
         except StoppedByHealth as error:
             return self._failed(type(error).__name__, error.found, error.fix, known=error.verdicts)
         except DistsysError as error:
@@ -157,6 +164,17 @@ def _carry_out(source: TrialSource, assignment: Assignment) -> None:
         if source.report(assignment.key, reading):
             note_pruned(assignment, reading)
             return source.complete(assignment.key)
+
+
+def note_failed(assignment: Assignment, verdict: Verdict) -> None:
+    """The run's process could not tell how it ended."""
+    Spool.open(assignment.folder, assignment.record).finish("failed", str(verdict), verdicts=[verdict])
+
+
+def note_interrupted(assignment: Assignment, why: str) -> None:
+    """The run's process was ended while it worked."""
+    if assignment.folder.is_dir() and read_status(assignment.folder).status == "running":
+        Spool(assignment.folder).finish("interrupted", why)
 
 
 def note_pruned(assignment: Assignment, last: Reading) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distsys.errors import ConfigError
+from distsys.training.interrupt import note_signal, pending_signal
 
 Value = TypeVar("Value")
 
@@ -33,16 +34,20 @@ class Workers:
         if self.world_size == 1:
             return module
         ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids)
+        # A term may leave parameters out, always or at some steps: then they wait for no gradient.
+        return DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)
 
     def all_finite(self, value: float) -> bool:
-        """Whether ``value`` is finite on every worker."""
+        """Whether ``value`` is finite on every worker; a signal that one has noted is noted on all from here on."""
         finite = math.isfinite(value)
         if self.world_size == 1:
             return finite
-        flag = torch.tensor(float(finite), device=self.device)
-        dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-        return bool(flag > 0)
+        flags = torch.tensor([float(finite), -float(pending_signal() or 0)], device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MIN)
+        all_are, number = flags.tolist()
+        if number < 0:
+            note_signal(-int(number))
+        return bool(all_are > 0)
 
     def from_first(self, value: Value | None) -> Value:
         """The value that the first worker passes in, on every worker."""
