@@ -123,6 +123,9 @@ class _Session:
                 self.beside.call(ray.shutdown, look=look)
             except Exception:
                 self.end_at_once()
+            except KeyboardInterrupt:
+                self.end_at_once()
+                raise
             self.beside.end()
         else:
             self.end_at_once()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, Interrupted, StoppedByHealth
+from distsys.errors import DistsysError, Interrupted, RunFailed, StoppedByHealth
 from distsys.health.verdict import FAILED, Verdict
 from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.context import FitContext
@@ -173,8 +174,9 @@ def note_failed(assignment: Assignment, verdict: Verdict) -> None:
 
 def note_interrupted(assignment: Assignment, why: str) -> None:
     """The run's process was ended while it worked."""
-    if assignment.folder.is_dir() and read_status(assignment.folder).status == "running":
-        Spool(assignment.folder).finish("interrupted", why)
+    with suppress(RunFailed):  # it was only about to begin
+        if read_status(assignment.folder).status == "running":
+            Spool(assignment.folder).finish("interrupted", why)
 
 
 def note_pruned(assignment: Assignment, last: Reading) -> None:

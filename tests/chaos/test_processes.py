@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -27,10 +28,10 @@ def _faulty(plain):
         from distsys.training import stuck
         import sys
         stuck.LONGEST_S = 1.0
-        in_worker = "ray" in sys.modules and __import__("ray").is_initialized()
-        fault, target = os.environ.get("SINE_FAULT"), int(os.environ.get("SINE_WIDTH", "0"))
+        fault = os.environ.get("SINE_FAULT")
+        is_driver = "ray" not in sys.modules or not __import__("ray").is_initialized()
         loss_terms.calls += 1
-        if fault and in_worker and loss_terms.calls > 30 and config.search.steps == 60:
+        if fault and is_driver == (fault == "hang alone") and loss_terms.calls > 30:
             if fault == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             waits_for_a_disk = lambda: time.sleep(300)
@@ -62,8 +63,8 @@ def site(folder: Path, code: str) -> None:
     (folder / "sine_domain" / "__init__.py").write_text(code)
 
 
-def ran(place: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    given = command(place, place / "out", arguments)
+def ran(place: Path, *arguments: str, out: str = "out", **more: str) -> subprocess.CompletedProcess[str]:
+    given = command(place, place / out, arguments)
     return subprocess.run(given, capture_output=True, text=True, check=False, env=environment(place, **more))
 
 
@@ -79,10 +80,22 @@ def test_a_trial_whose_process_keeps_dying_fails_with_the_cause(
     (folder,) = (tmp_path / "out").glob("*/trials/0000-*")
     status = read_status(folder)
     assert status.status == "failed"
-    assert status.verdicts[0].cause == f"it failed: {cause}"
+    assert status.verdicts[0].cause == f"failed: {cause}"
     if fault == "hang":
         assert "waits_for_a_disk" in (folder / "artifacts" / "stuck.txt").read_text()
         assert "no step for " in status.message
+
+
+def test_a_training_that_hangs_in_the_command_itself_ends_it(tmp_path: Path) -> None:
+    site(tmp_path, CODE + _FAULTS)
+    done = ran(tmp_path, "train", "--local", SINE_FAULT="hang alone")
+    assert done.returncode == 1
+    assert re.search(r"^error: no step for \d+ s, in ", done.stderr, re.MULTILINE), done.stderr
+    assert "fix: mend what it waits for; the same command resumes" in done.stderr
+    (folder,) = (tmp_path / "out").glob("sine-train-*")
+    assert read_status(folder).status == "interrupted"
+    assert "waits_for_a_disk" in (folder / "artifacts" / "stuck.txt").read_text()
+    assert ran(tmp_path, "train", "--local").returncode == 0
 
 
 def driver_in_a_search(place: Path) -> subprocess.Popen[bytes]:
@@ -151,11 +164,13 @@ def test_the_next_command_removes_what_a_killed_driver_left(short: Path) -> None
 
 def test_parameters_that_no_term_reaches_train_on_two_workers_too(tmp_path: Path) -> None:
     site(tmp_path, _UNUSED)
-    alone = ran(tmp_path, "train", "--local", "--json")
-    together = ran(tmp_path, "train", "--workers", "2", "--json", "--set", "seed=1")
+    alone = ran(tmp_path, "train", "--local", "--json", out="alone")
+    together = ran(tmp_path, "train", "--workers", "2", "--json", out="together")
     assert alone.returncode == together.returncode, together.stderr
-    found = json.loads(together.stdout)
-    assert found["verdicts"] == json.loads(alone.stdout)["verdicts"] or found
+    assert "Traceback" not in together.stderr
+    (one,), (two,) = (list((tmp_path / name).glob("*/outcome.json")) for name in ("alone", "together"))
+    first, second = (json.loads(path.read_text())["selection"]["last"] for path in (one, two))
+    assert second["loss"] == pytest.approx(first["loss"], rel=1e-3)
 
 
 @pytest.fixture
