@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +15,11 @@ from pathlib import Path
 from distsys.errors import RunFailed
 from distsys.files import lock
 
-_PREFIX = "distsys-run-"
+_PREFIX = "dsy-"
+"""Short, as every byte of it is one less for TMPDIR."""
 _LOCK = "lock"
 _LONGEST_SOCKET = 107
 """Bytes of a path that a Unix socket may have (sockaddr_un of Linux, without its last zero)."""
-_LONGEST_SESSION = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
 @contextmanager
@@ -29,15 +31,16 @@ def own_place() -> Iterator[Path]:
     """
     root = _root()
     remove_left_over(root)
+    place = root / f"{_PREFIX}{secrets.token_hex(3)}"
+    unseen = place.with_name(f".{place.name}")
+    _require_short(place)
     try:
-        unseen = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=root))
+        unseen.mkdir(mode=0o700)
     except OSError as error:
         raise RunFailed(f"{root}: {error.strerror}", expected="a folder for Ray's files", fix=_FIX) from error
-    place = unseen.with_name(unseen.name[1:])
     with lock(unseen / _LOCK):  # before others can see it
         unseen.rename(place)
         try:
-            _require_short(place)
             yield place
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -47,11 +50,12 @@ _FIX = "set TMPDIR to a short path that can be written, such as /tmp"
 
 
 def _root() -> Path:
-    return Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    """Where Ray would put them, too: on macOS, whose own place has a long path, /tmp."""
+    return Path(os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else tempfile.gettempdir()))  # noqa: S108
 
 
 def _require_short(place: Path) -> None:
-    length = len(os.fsencode(place / _LONGEST_SESSION))
+    length = len(os.fsencode(place / f"session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"))
     if length > _LONGEST_SOCKET:
         name = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
         raise RunFailed(

@@ -68,7 +68,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
             result = carried_out(
                 trainer.fit,
                 stop=lambda number: ask_to_stop(folder, number),
-                kept=f"the last checkpoint in {folder} is kept",
+                kept=f"the run goes on from its last checkpoint in {folder}",
             )
     except ray.train.TrainingFailedError as error:
         raise _failed(error, folder, num_workers) from error

@@ -154,7 +154,7 @@ def test_the_next_command_removes_what_a_killed_driver_left(short: Path) -> None
     driver = driver_in_a_search(short)
     driver.kill()
     driver.wait()
-    assert list((short / "ray").glob("distsys-run-*"))
+    assert list((short / "ray").glob("dsy-*"))
     done = ran(short, "search", "--set", "search.trials=1", RAY_TMPDIR=str(short / "ray"))
     assert done.returncode == 0, done.stderr
     assert list((short / "ray").iterdir()) == []

@@ -18,7 +18,7 @@ Call = Callable[..., tuple[int, str, str]]
 def test_what_a_crash_left_is_removed_and_what_is_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setattr("distsys.cluster.place._LONGEST_SOCKET", 1000)
-    left, used, other = tmp_path / "distsys-run-left", tmp_path / "distsys-run-used", tmp_path / "distsys-ray-other"
+    left, used, other = tmp_path / "dsy-left", tmp_path / "dsy-used", tmp_path / "distsys-ray-other"
     for place in (left, used, other):
         place.mkdir()
         (place / "lock").touch()
@@ -45,7 +45,7 @@ def test_too_long_a_place_for_sockets_is_named(
     assert f"{name} is {long}" in err
     assert "AF_UNIX path length cannot exceed 107 bytes" in err
     assert f"fix: set {name} to a shorter path, such as /tmp" in err
-    assert not list(long.glob("*distsys*"))
+    assert not list(long.glob("*dsy-*"))
 
 
 def test_a_cluster_that_is_not_there_is_named(distsys: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
