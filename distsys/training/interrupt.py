@@ -132,9 +132,10 @@ def _bounded() -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        while received := os.read(reader, 1):
-            if received[0] in _SIGNALS and not ended.wait(GRACE_S):
-                _end_at_once(received[0])
+        while not ended.is_set():
+            number = os.read(reader, 1)[0]
+            if number in _SIGNALS and not ended.wait(GRACE_S):
+                _end_at_once(number)
 
     thread = threading.Thread(target=watch, name="grace", daemon=True)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -146,8 +147,9 @@ def _bounded() -> Iterator[None]:
         ended.set()
         _ended.remove(ended)
         signal.set_wakeup_fd(before)
-        os.close(writer)
+        os.write(writer, b"\0")  # closing it would not do: a forked process may hold it open
         thread.join()
+        os.close(writer)
         os.close(reader)
 
 

@@ -33,7 +33,7 @@ def heedless(seconds):
 
 
 def ran(body: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", START + body], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([sys.executable, "-c", START + body], capture_output=True, text=True, check=False, timeout=20)
 
 
 def test_what_does_not_stop_is_ended_and_says_so(tmp_path: Path) -> None:
@@ -79,6 +79,17 @@ with interrupt.signals_end_work():
     print(os.WTERMSIG(status), interrupt.pending_signal())
 """)
     assert (done.returncode, done.stdout.split()) == (0, ["15", "None"]), done.stderr
+
+
+def test_a_forked_process_that_goes_on_does_not_keep_the_command() -> None:
+    done = ran("""
+with interrupt.signals_end_work():
+    child = os.fork()
+    if not child:
+        time.sleep(30)
+os.kill(child, signal.SIGKILL)
+""")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_second_signal_does_not_break_into_tidying_up() -> None:
