@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,9 @@ from distsys.training.trials import (
     note_interrupted,
     note_pruned,
 )
+
+_SAVE_S = 1.5
+"""After a signal, for trials to save and end by themselves."""
 
 
 class _TrialProcess(tune.Trainable):
@@ -118,13 +122,22 @@ class _SourceSearcher(Searcher):
 
 
 class _UntilSignal(tune.Stopper):
-    """Ends all trials after a signal; the study keeps them as running, and the next start takes them up."""
+    """Ends all trials after a signal, once they had a moment to save and end by themselves.
+
+    The study keeps them as running, and the next start takes them up.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return pending_signal() is not None
+        if pending_signal() is None:
+            return False
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since > _SAVE_S
 
 
 class _SourceScheduler(FIFOScheduler):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from distsys.tracking.spool import read_status
 from tests.chaos.signals import LONGEST_S, PHASES, SIGNALS, Phase, command, ended, environment, site
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,3 +54,15 @@ def test_two_workers_lose_no_step(tmp_path: Path) -> None:
     done = subprocess.run(again, capture_output=True, text=True, check=False, env=environment(tmp_path))
     assert done.returncode == 0, done.stderr
     assert f"resumed at step {saved[0]} of 1500" in done.stderr
+
+
+def test_a_trial_loses_no_step(tmp_path: Path) -> None:
+    site(tmp_path)
+    phase = next(phase for phase in PHASES if phase.name == "search")
+    found = ended(phase, signal.SIGTERM, place=tmp_path, out=tmp_path / "out")
+    assert found.code == 143
+    assert found.seconds < LONGEST_S
+    trials = list((tmp_path / "out").glob("sine-*/trials/*"))
+    assert trials
+    assert all(list(path.glob("checkpoints/step-*")) for path in trials), found.said
+    assert {read_status(path).status for path in trials} == {"interrupted"}
