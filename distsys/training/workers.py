@@ -96,7 +96,7 @@ class _Averaged(DistributedDataParallel):
             RunFailed: the step before gave some parameters no gradient, for which the workers would wait.
         """
         try:
-            return super().forward(*given, **named)
+            return super().forward(*given, **named)  # type: ignore[no-untyped-call]  # torch says no types
         except RuntimeError as error:
             raise self._explained(error) from error
 
