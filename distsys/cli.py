@@ -16,7 +16,7 @@ from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.models import evaluate, export, predict, ui
 from distsys.console import wrapped
-from distsys.errors import DistsysError
+from distsys.errors import DistsysError, Interrupted
 from distsys.options import (
     Parser,
     changed_data_option,
@@ -35,6 +35,8 @@ from distsys.options import (
     training_options,
     ui_options,
 )
+from distsys.training.interrupt import end_process, end_stuck, interrupted, signals_end_work
+from distsys.training.stuck import stuck_ends
 
 _EXIT_CODES = (
     "exit codes: 0 done, 1 failed run, 2 bad usage or config, 3 stopped by a health check, 130/143 interrupted"
@@ -42,9 +44,16 @@ _EXIT_CODES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; without ``arguments`` this is the program, which may end here."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug, as_json = "--debug" in given, "--json" in given
+    with signals_end_work(), stuck_ends(end_stuck):
+        code = _carried_out(given, debug="--debug" in given, as_json="--json" in given)
+        if arguments is None:
+            end_process(code)
+    return code
+
+
+def _carried_out(given: list[str], *, debug: bool, as_json: bool) -> int:
     try:
         options = _parser().parse_args(given)
         command: Callable[[argparse.Namespace], int] = options.run
@@ -52,22 +61,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistsysError as error:
         if debug:
             raise
-        text = f"error: {error}"
-        print("\n".join(wrapped(text)) if sys.stderr.isatty() else text, file=sys.stderr)
-        if as_json:
-            print(json.dumps(error.content(), indent=1))
-        return error.exit_code
+        return _say(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return _say(interrupted("what was saved before is kept"), as_json=as_json)
     except ModuleNotFoundError as error:
         if debug or error.name is None or error.name.startswith("distsys"):
             raise
         print(f"error: this needs the package '{error.name}', which is not installed", file=sys.stderr)
         print(f"  fix: pip install {error.name.split('.')[0]}; some commands do without it by --local", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _say(error: DistsysError, *, as_json: bool) -> int:
+    text = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+    print("\n".join(wrapped(text)) if sys.stderr.isatty() else text, file=sys.stderr)
+    if as_json:
+        print(json.dumps(error.content(), indent=1))
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

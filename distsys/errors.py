@@ -117,6 +117,9 @@ class Interrupted(DistsysError):
         self.exit_code = 128 + signal_number
         super().__init__(f"interrupted by signal {signal_number}; {saved}", fix="the same command resumes")
 
+    def __str__(self) -> str:
+        return f"{self.found}; {self.fix}"
+
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest choice, or the list of choices when none is near."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distsys.config.schema import CoreConfig
 from distsys.console import Console
+from distsys.training.interrupt import pending_signal
 from distsys.training.trials import TrialSource, run_alone
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _SHOWN_ERROR = 160
 _SYNC_S = 20.0
 """How long the end of a command waits for a slow tracking store."""
+_SYNC_INTERRUPTED_S = 0.5
+"""The same after a signal: what is missing stands in the spool."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Means:
                 wanted=config.search.concurrent_trials,
                 cpus=config.cpu_threads,
                 device=config.device,
+                say=self.console.say,
             )
 
     @contextmanager
@@ -82,7 +86,7 @@ class Means:
             try:
                 yield replace(self, mirror=mirror)
             finally:
-                synced = mirror.close(timeout_s=_SYNC_S)
+                synced = mirror.close(timeout_s=_SYNC_S if pending_signal() is None else _SYNC_INTERRUPTED_S)
                 if not synced.synced:
                     self.console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
                     self.console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")

@@ -16,7 +16,7 @@ from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.files import full_disk_named
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
-from distsys.pipeline.final import say_nearest, train
+from distsys.pipeline.final import all_verdicts, say_nearest, train
 from distsys.pipeline.handoff import known_handoff, nearest_candidate, run_handoff
 from distsys.pipeline.means import Means
 from distsys.pipeline.ranking import Candidate, Handoff
@@ -101,7 +101,9 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
         )
         if outcome.checkpoint is None:
             say_nearest(outcome, experiment.domain, "train", means.console)
-        return _examined(outcome, folder).assessment
+        with noted_end(Spool(folder)) as ending:
+            ending.verdicts = all_verdicts(outcome)
+            return _examined(outcome, folder).assessment
 
 
 @contextmanager
@@ -114,11 +116,11 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
         require_same_data(experiment, tags, allowed=means.allows_changed_data, console=means.console)
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(folder, experiment.record(tags))
-        spool.artifact("config.yaml").write_text(content, encoding="utf-8")
-        _keep_manifests(experiment, spool)
-        for known in [folder, *_runs_in(folder)]:
-            means.watch(known)
         with noted_end(spool) as ending:
+            spool.artifact("config.yaml").write_text(content, encoding="utf-8")
+            _keep_manifests(experiment, spool)
+            for known in [folder, *_runs_in(folder)]:
+                means.watch(known)
             examined(experiment, means)
             yield means, ending
 

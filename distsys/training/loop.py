@@ -20,7 +20,7 @@ from distsys.training.context import FitContext
 from distsys.training.course import Course
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
-from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
+from distsys.training.interrupt import pending_signal, raise_if_interrupted, saving, signals_noted
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.origin import has_other_code, load_origin
@@ -28,6 +28,7 @@ from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
 from distsys.training.stamp import code_stamp
 from distsys.training.step import Stepper, seed_globally
+from distsys.training.stuck import watched
 
 _SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
@@ -79,14 +80,21 @@ class Run:
 
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
+        rank = f"worker {self._workers.rank}" if self._workers.world_size > 1 else ""
+        with watched(self._context.folder, name=rank) as self._watch:
+            yield from self._validations()
+
+    def _validations(self) -> Iterator[Validation]:
         started, began = time.perf_counter(), self.step
         while not self.is_over:
-            batch = self._train_one_or_go_back()
+            with self._watch.piece("step"):
+                batch = self._train_one_or_go_back()
             if batch is None:
                 started, began = time.perf_counter(), self.step
             elif self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
-                validation = self._validate(batch, speed)
+                with self._watch.piece("validation"):
+                    validation = self._validate(batch, speed)
                 self._is_hopeless = self._spec.is_short and validation.is_lost
                 yield validation
                 started, began = time.perf_counter(), self.step
@@ -227,13 +235,14 @@ class Run:
         health = self._workers.gather(self._monitor.state())
         if not self._workers.is_first:
             return
-        checkpoint.save(
-            self._context.folder,
-            meta=self._meta(),
-            model=self._stepper.evaluated.state_dict(),
-            training={**self._stepper.state(), "health": health},
-            statistics=self.data.statistics,
-        )
+        with saving():
+            checkpoint.save(
+                self._context.folder,
+                meta=self._meta(),
+                model=self._stepper.evaluated.state_dict(),
+                training={**self._stepper.state(), "health": health},
+                statistics=self.data.statistics,
+            )
         kept = {self.step, self._previous_step} | self.selection.named_steps
         checkpoint.keep_only(self._context.folder, kept)
         self._previous_step = self.step

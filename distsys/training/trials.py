@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from distsys.domains.registry import get_domain
-from distsys.errors import DiskFull, DistsysError, StoppedByHealth
+from distsys.errors import DiskFull, DistsysError, Interrupted, RunFailed, StoppedByHealth
 from distsys.files import full_disk_named
 from distsys.health.verdict import FAILED, Verdict
-from distsys.tracking.spool import RunRecord, Spool
+from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.context import FitContext
 from distsys.training.interrupt import raise_if_interrupted, signals_noted
 from distsys.training.loop import Run
@@ -95,7 +96,11 @@ class TrialRun:
         self._run: Run | None = None
 
     def step(self) -> Reading:
-        """Train until the next validation; what goes wrong is a reading too."""
+        """Train until the next validation; what goes wrong is a reading too.
+
+        Raises:
+            Interrupted: a signal was noted; the state is saved.
+        """
         try:
             return self._step_or_failure()
         except DiskFull as error:
@@ -106,6 +111,10 @@ class TrialRun:
             with full_disk_named(self._folder):
                 return self._step()
         except DiskFull:
+            raise
+        except Interrupted as error:
+            if self._tracker is not None:
+                self._tracker.finish("interrupted", error.found)
             raise
         except StoppedByHealth as error:
             return self._failed(type(error).__name__, error.found, error.fix, known=error.verdicts)
@@ -177,6 +186,18 @@ def _carry_out(source: TrialSource, assignment: Assignment) -> None:
         if source.report(assignment.key, reading):
             note_pruned(assignment, reading)
             return source.complete(assignment.key)
+
+
+def note_failed(assignment: Assignment, verdict: Verdict) -> None:
+    """The run's process could not tell how it ended."""
+    Spool.open(assignment.folder, assignment.record).finish("failed", str(verdict), verdicts=[verdict])
+
+
+def note_interrupted(assignment: Assignment, why: str) -> None:
+    """The run's process was ended while it worked."""
+    with suppress(RunFailed):  # it was only about to begin
+        if read_status(assignment.folder).status == "running":
+            Spool(assignment.folder).finish("interrupted", why)
 
 
 def note_pruned(assignment: Assignment, last: Reading) -> None:
