@@ -15,6 +15,7 @@ from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.models import evaluate, export, predict, ui
+from distsys.commands.plan import plan
 from distsys.console import wrapped
 from distsys.errors import DistsysError
 from distsys.options import (
@@ -30,6 +31,7 @@ from distsys.options import (
     origin_options,
     patient_options,
     place_argument,
+    plan_options,
     predict_options,
     training_options,
     ui_options,
@@ -88,6 +90,12 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
         run,
         "search, handoff, final training, evaluation, report",
         (training_options, local_option, doctor_options),
+    ),
+    (
+        "plan",
+        plan,
+        "what a run will take, and where: time, cost, disk, memory",
+        (training_options, local_option, plan_options),
     ),
     ("search", search, "the search phase alone", (experiment_options, local_option, doctor_options)),
     ("final", final, "handoff and final training after a search", (training_options, origin_options, local_option)),

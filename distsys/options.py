@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +83,11 @@ def local_option(parser: Any) -> None:
     )
 
 
+def plan_options(parser: Any) -> None:
+    parser.add_argument("--cost-per-hour", type=_rate, metavar="X", help="of the machines together: also say the cost")
+    parser.add_argument("--watts", type=_rate, metavar="W", help="of the machines together: also say the energy")
+
+
 def patient_options(parser: Any) -> None:
     parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"{_CONFIG_HELP}; to be examined before it is run")
     _experiment_values(parser)
@@ -152,6 +158,16 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on")
     return value
 
 
