@@ -107,6 +107,47 @@ def doctor_options(parser: Any) -> None:
     parser.add_argument("--verbose", action="store_true", help="say what the doctor looked at, probe by probe")
 
 
+def address_option(parser: Any) -> None:
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        help="of the cluster's dashboard (default: RAY_API_SERVER_ADDRESS, else the cluster of 'distsys cluster up')",
+    )
+
+
+def submit_options(parser: Any) -> None:
+    address_option(parser)
+    parser.add_argument(
+        "--working-dir", type=Path, default=Path(), metavar="DIR", help="project that is taken along (default: here)"
+    )
+    parser.add_argument(
+        "--limit-mb", type=_rate, default=50.0, metavar="MB", help="largest project that is taken along (default: 50)"
+    )
+    parser.add_argument(
+        "--grace", type=_positive, default=60, metavar="S", help="seconds to save in when stopped (default: 60)"
+    )
+    _follow_option(parser)
+
+
+def _follow_option(parser: Any) -> None:
+    parser.add_argument("--follow", action="store_true", help="show what the job prints until it ends")
+
+
+def job_options(parser: Any) -> None:
+    parser.add_argument("job", metavar="JOB", help="as 'distsys jobs' names it")
+    address_option(parser)
+
+
+def logs_options(parser: Any) -> None:
+    job_options(parser)
+    _follow_option(parser)
+
+
+def cluster_options(parser: Any) -> None:
+    parser.add_argument("action", choices=["up", "status", "down"], help="start it, look at it, or end it")
+    parser.add_argument("--cpus", type=_positive, metavar="N", help="CPUs that it may use (default: all)")
+
+
 def config_options(parser: Any) -> None:
     parser.add_argument("--check", action="store_true", help="try config, data, model and search space; write nothing")
     parser.add_argument(

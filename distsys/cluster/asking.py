@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from distsys.cluster.nodes import Node, cluster_nodes
 from distsys.cluster.session import ray_session
 from distsys.errors import DistsysError, RunFailed
 
+_PATIENCE_S = 5.0
 _LONGEST = 300
 """Characters of Ray's own words that are passed on."""
 _PROOF = (
@@ -43,5 +46,15 @@ def asked_nodes() -> list[Node]:
     Raises:
         RunFailed: it cannot be reached, or refuses us.
     """
-    with ray_answers(os.environ["RAY_ADDRESS"]), ray_session():
-        return cluster_nodes()
+    address = os.environ["RAY_ADDRESS"]
+    with ray_answers(address):
+        require_listener(address)
+        with ray_session():
+            return cluster_nodes()
+
+
+def require_listener(address: str) -> None:
+    """Raise OSError where nobody listens at ``address``: Ray would wait for a minute, and say so line by line."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=_PATIENCE_S).close()
