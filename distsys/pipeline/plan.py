@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distsys.config.memory import num_bytes
 from distsys.config.schema import CoreConfig
@@ -26,8 +27,8 @@ from distsys.training.workers import Workers, pick_device
 
 _REPORT_S = 5.0
 """Drawing and writing a report, in each of three domains."""
-_RAY_S, _TRAIN_S = 15.0, 25.0
-"""What starting a private cluster with its trial processes took on two cores, and Ray Train with its workers."""
+_RAY_S, _TUNE_S, _TRAIN_S = 14.0, 4.5, 20.0
+"""What it took on two cores to start a private cluster, the processes of trials, and Ray Train with its workers."""
 _MOST_KEPT = MOST_NAMED + 2
 """Checkpoints of one run that are on disk at a time: those named, the latest, and the one before it."""
 
@@ -96,25 +97,22 @@ def planned(experiment: Experiment, *, num_workers: int, is_local: bool) -> Plan
     prepared_s = time.perf_counter() - began
     # The command may stand on a machine without the GPU that the cluster's nodes have.
     device = pick_device("auto" if capacity.is_cluster else config.device).type
-    with tempfile.TemporaryDirectory(prefix="distsys-plan-") as scratch:
-        trials = _trial_paces(experiment, Path(scratch), device)
-        final = measured(_final_spec(config, num_workers), experiment.domain, folder=Path(scratch, "f"), device=device)
-    phases = _phases(experiment, trials, final, capacity)
-    started = Span.exactly(prepared_s + (0.0 if is_local or capacity.is_cluster else _RAY_S))
-    ended = Span.exactly(_evaluation_s(experiment, final))
-    count, size = _checkpoints(phases, trials, final)
-    bundle = built_data(experiment.domain, config)
+    timed = _timed(experiment, num_workers=num_workers, device=device)
+    phases = _phases(experiment, timed, capacity, 0.0 if is_local else _TUNE_S)
+    ready = Span.exactly(prepared_s + (0.0 if is_local or capacity.is_cluster else _RAY_S))
+    ended = Span.exactly(_evaluation_s(experiment, timed.alone))
+    count, size = _checkpoints(phases, timed)
     return Plan(
         name=experiment.name,
         capacity=capacity,
-        phases=[Phase("preparation", 0, 0, started), *phases, Phase("evaluation", 0, 0, ended)],
-        paces={"search": trials[0], "final": final},
+        phases=[Phase("preparation", 0, 0, ready), *phases, Phase("evaluation", 0, 0, ended)],
+        paces={"search": timed.trials[0], "final": timed.shared},
         num_workers=num_workers,
-        checkpoint_bytes=max(final.checkpoint_bytes, *(pace.checkpoint_bytes for pace in trials)),
+        checkpoint_bytes=max(pace.checkpoint_bytes for pace in (*timed.trials, timed.alone)),
         num_checkpoints=count,
         disk_bytes=size,
         free_bytes=shutil.disk_usage(_standing(experiment.root)).free,
-        data_bytes=num_bytes(bundle),
+        data_bytes=num_bytes(built_data(experiment.domain, config)),
         folder=experiment.folder,
         tracking="" if is_local else redacted(store_uri(experiment.root)),
         timed_on=device,
@@ -122,46 +120,73 @@ def planned(experiment: Experiment, *, num_workers: int, is_local: bool) -> Plan
     )
 
 
-def _final_spec(config: CoreConfig, num_workers: int) -> RunSpec:
-    """The final training as one worker sees it: its own part of each batch."""
-    return RunSpec(with_values(config, {"batch_size": config.batch_size // num_workers}), "final")
+@dataclass(frozen=True)
+class _Timed:
+    """What was measured.
+
+    Args:
+        trials: with all priors and, where sizes are searched, the smallest and the largest.
+        alone: the final training on one worker.
+        shared: the same where workers share each batch.
+    """
+
+    trials: Sequence[Pace]
+    alone: Pace
+    shared: Pace
 
 
-def _trial_paces(experiment: Experiment, scratch: Path, device: str) -> list[Pace]:
-    """Of a trial with all priors and, where sizes are searched, of the smallest and of the largest."""
+def _timed(experiment: Experiment, *, num_workers: int, device: str) -> _Timed:
+    config = with_values(experiment.config, experiment.space.priors())
+    sizes = _searched_sizes(experiment)
+    ends = [{path: values[place] for path, values in sizes.items()} for place in (0, -1)] if sizes else []
+    specs = [RunSpec(with_values(config, values), "search") for values in ({}, *ends)]
+    specs.append(RunSpec(config, "final"))
+    if num_workers > 1:
+        specs.append(RunSpec(with_values(config, {"batch_size": config.batch_size // num_workers}), "final"))
+    with tempfile.TemporaryDirectory(prefix="distsys-plan-") as scratch:
+        found = [
+            measured(spec, experiment.domain, folder=Path(scratch, str(number)), device=device)
+            for number, spec in enumerate(specs)
+        ]
+    finals = [pace for pace in found if pace.spec.phase == "final"]
+    return _Timed(found[: -len(finals)], finals[0], finals[-1])
+
+
+def _searched_sizes(experiment: Experiment) -> dict[str, list[Any]]:
+    """Searched keys that decide how much a step computes, each with its ends."""
     space = experiment.space
-    sizes = {
+    return {
         path: item.corners()
         for path, item in space.dimensions.items()
         if path == "batch_size" or (path.startswith("model.") and (path in space.integers or item.choices))
     }
-    base = with_values(experiment.config, space.priors())
-    configs = [base]
-    if sizes:
-        configs += [with_values(base, {path: ends[place] for path, ends in sizes.items()}) for place in (0, -1)]
-    specs = [RunSpec(config, "search") for config in configs]
-    return [
-        measured(spec, experiment.domain, folder=scratch / str(number), device=device)
-        for number, spec in enumerate(specs)
-    ]
 
 
-def _phases(experiment: Experiment, trials: Sequence[Pace], final: Pace, capacity: Capacity) -> list[Phase]:
+def _phases(experiment: Experiment, timed: _Timed, capacity: Capacity, started_s: float) -> list[Phase]:
+    """Those that train; ``started_s`` is what starting the processes of trials takes."""
     config = experiment.config
     search, handoff = config.search, config.handoff
     candidates = min(handoff.top_k + 1, search.trials)
-    sliced = replace(final.spec, share=handoff.budget_share)
+    sliced = replace(timed.alone.spec, share=handoff.budget_share)
     share = _share_of_steps(config)
-    one = _trial_seconds(trials)
+    one = _trial_seconds(timed.trials)
     # Nobody knows which trials are pruned: at worst none is.
-    searched = Span(one.low * share, one.mid * share, one.high)
-    start = 0.0 if capacity.num_workers == 1 else _TRAIN_S
-    ended = final.seconds(final.spec, is_saved=True) + Span.exactly(start)
+    searched = Span(one.low * share, one.mid * share, one.high) * capacity.rounds(search.trials)
+    ranked = timed.alone.seconds(sliced, is_saved=False) * capacity.rounds(candidates)
+    start = Span.exactly(started_s)
     return [
-        Phase("search", search.trials, search.steps, searched * capacity.rounds(search.trials)),
-        Phase("handoff", candidates, sliced.steps, final.seconds(sliced, is_saved=False) * capacity.rounds(candidates)),
-        Phase("final", 1, final.spec.steps, ended),
+        Phase("search", search.trials, search.steps, start + searched),
+        Phase("handoff", candidates, sliced.steps, start + ranked),
+        Phase("final", 1, config.final.steps, _final_seconds(timed, capacity.num_workers)),
     ]
+
+
+def _final_seconds(timed: _Timed, num_workers: int) -> Span:
+    """Workers share each batch; at worst their traffic costs what sharing saves."""
+    seconds, whole = (pace.seconds(pace.spec, is_saved=True) for pace in (timed.shared, timed.alone))
+    if num_workers == 1:
+        return seconds
+    return Span(seconds.low, seconds.mid, max(seconds.high, whole.high)) + Span.exactly(_TRAIN_S)
 
 
 def _trial_seconds(trials: Sequence[Pace]) -> Span:
@@ -209,18 +234,19 @@ def _num_items(frozen: EvalSet) -> int:
     return sum(len(next(iter(batch.values()))) for batch in frozen.batches)
 
 
-def _checkpoints(phases: Sequence[Phase], trials: Sequence[Pace], final: Pace) -> tuple[int, int]:
+def _checkpoints(phases: Sequence[Phase], timed: _Timed) -> tuple[int, int]:
     """How many are on disk at most, and their bytes: short runs are saved only where they last."""
-    largest = max(pace.checkpoint_bytes for pace in trials)
+    final, largest = timed.alone, max(timed.trials, key=lambda pace: pace.checkpoint_bytes)
     count, size = 0, 0
-    for phase, pace, bytes_each in ((phases[0], trials[0], largest), (phases[1], final, final.checkpoint_bytes)):
+    for phase, pace in zip(phases, (largest, final, final), strict=True):
         spec = replace(pace.spec, share=1.0 if pace.spec.phase == "search" else phase.steps / final.spec.steps)
-        lasting = max(1.0, pace.seconds(spec, is_saved=False).high)
-        kept = phase.runs * min(_MOST_KEPT, math.floor(lasting / SEARCH_CHECKPOINT_S))
-        count, size = count + kept, size + kept * bytes_each
-    spec = final.spec
-    kept = min(_MOST_KEPT, math.ceil(spec.steps / spec.eval_every_steps))
-    return count + kept, size + kept * final.checkpoint_bytes
+        if phase.name == "final":
+            written = math.ceil(spec.steps / spec.eval_every_steps)
+        else:
+            written = math.floor(pace.seconds(spec, is_saved=False).high / SEARCH_CHECKPOINT_S)
+        kept = phase.runs * min(_MOST_KEPT, written)
+        count, size = count + kept, size + kept * pace.checkpoint_bytes
+    return count, size
 
 
 def _standing(path: Path) -> Path:

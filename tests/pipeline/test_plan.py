@@ -123,6 +123,25 @@ def test_locally_nothing_has_to_fit(distsys: Call) -> None:
     assert read(distsys, "--local", "--set", "cpu_threads=4")["capacity"]["together"] == 1
 
 
+@pytest.mark.usefixtures("small")
+def test_workers_share_the_final_batches_and_not_those_of_the_handoff(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[tuple[str, int]] = []
+
+    def measured(spec: RunSpec, *_: Any, **__: Any) -> Pace:
+        timed.append((spec.phase, spec.config.batch_size))
+        step = Span.exactly(1.0 * spec.config.batch_size)
+        return Pace(spec, 0.0, step, step, 0.0, 0.0, 1)
+
+    monkeypatch.setattr("distsys.pipeline.plan.measured", measured)
+    experiment = load_experiment(str(outside / "sine.yaml"), root=tmp_path, space=outside / "space.yaml")
+    found = {phase.name: phase.seconds for phase in planned(experiment, num_workers=2, is_local=False).phases}
+    assert {("final", 32), ("final", 16)} < set(timed)
+    assert found["handoff"].mid == pytest.approx(3 / 2 * 24 * 32, rel=0.02)
+    assert (found["final"].mid, found["final"].high) == pytest.approx((120 * 16, 120 * 32), rel=0.02)
+
+
 def test_a_trial_is_not_spread_over_two_nodes() -> None:
     nodes = [Node("a", 3, 0, is_driver=True), Node("b", 3, 1, is_driver=False)]
     assert processes_that_fit(nodes, cpus=4, use_gpu=False) == 0
