@@ -81,9 +81,11 @@ def test_only_its_owner_is_let_in_and_only_from_here(shell: Shell, cluster: dict
     request = urllib.request.Request(f"{cluster['dashboard']}/api/jobs/")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
+    refused.value.close()
     assert refused.value.code == 401
     request.add_header("Authorization", f"Bearer {token.read_text()}")
-    assert urllib.request.urlopen(request).status == 200
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
     places = {
         place.laddr.ip.removeprefix("::ffff:")
         for process in head._processes(standing(shell).scratch)
