@@ -135,8 +135,10 @@ def _log_of(scratch: str) -> Path:
 def _command(gcs: int, dashboard: int, scratch: str, cpus: int) -> list[str]:
     place = ["--node-ip-address", LOOPBACK, "--port", str(gcs), "--temp-dir", f"{scratch}/ray", "--num-cpus", str(cpus)]
     pages = ["--dashboard-host", LOOPBACK, "--dashboard-port", str(dashboard)]
+    # By default two clusters of one machine would share these, and the jobs of the second one fail.
+    others = ["--dashboard-agent-listen-port", str(_free_port(0)), "--ray-client-server-port", str(_free_port(0))]
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    return [*ray, *place, *pages]
+    return [*ray, *place, *pages, *others]
 
 
 def _environment(scratch: str) -> dict[str, str]:
@@ -144,6 +146,7 @@ def _environment(scratch: str) -> dict[str, str]:
     own = {
         **access(),
         _MARK: scratch,
+        **{name: str(_free_port(0)) for name in ("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT")},
         "RAY_USAGE_STATS_ENABLED": "0",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
@@ -158,8 +161,8 @@ def _write_token(token: str) -> None:
 
 
 def _free_port(wanted: int) -> int:
-    """``wanted``, or any other where it is taken."""
-    for port in (wanted, 0):
+    """``wanted``, or any other where it is taken or 0."""
+    for port in dict.fromkeys((wanted, 0)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from distsys.tracking.spool import read_status
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.promise]
 ROOT = Path(__file__).parents[2]
+USUAL_PORTS = (6379, 8265, 10001, 44217, 44227, 52365)
 LONG = [
     "--set",
     "search.steps=200000",
@@ -63,7 +66,19 @@ def shell(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def cluster(shell: Shell) -> Iterator[dict[str, Any]]:
+def other_cluster() -> Iterator[None]:
+    """Holds the ports that Ray takes by default, as another cluster of this machine would, if none does."""
+    with ExitStack() as held:
+        for port in USUAL_PORTS:
+            listener = held.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind((head.LOOPBACK, port))
+                listener.listen()
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(shell: Shell, other_cluster: None) -> Iterator[dict[str, Any]]:
     yield shell.json("cluster", "up", "--cpus", "2")
     shell.distsys("cluster", "down")
 
