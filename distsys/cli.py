@@ -10,28 +10,37 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distsys import __version__
+from distsys.commands.cluster import cluster
 from distsys.commands.configs import config, data
 from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
+from distsys.commands.jobs import jobs, logs, stop, submit
 from distsys.commands.models import evaluate, export, predict, ui
+from distsys.commands.plan import plan
 from distsys.console import wrapped
 from distsys.errors import DistsysError, Interrupted
 from distsys.options import (
     Parser,
+    address_option,
     changed_data_option,
     check_domain_options,
+    cluster_options,
     config_options,
     data_options,
     doctor_options,
     experiment_options,
     export_options,
+    job_options,
     local_option,
+    logs_options,
     new_domain_options,
     origin_options,
     patient_options,
     place_argument,
+    plan_options,
     predict_options,
+    submit_options,
     training_options,
     ui_options,
 )
@@ -115,12 +124,28 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
         "handoff and final training after a search",
         (training_options, origin_options, local_option, changed_data_option),
     ),
+    (
+        "plan",
+        plan,
+        "what a run will take, and where: time, cost, disk, memory",
+        (training_options, local_option, plan_options),
+    ),
     ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
     ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
     ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),
+    (
+        "submit",
+        submit,
+        "run an experiment as a job of a Ray cluster",
+        (training_options, local_option, doctor_options, submit_options),
+    ),
+    ("jobs", jobs, "the jobs of a Ray cluster", (address_option,)),
+    ("logs", logs, "what a job has printed", (logs_options,)),
+    ("stop", stop, "end a job, with time to save", (job_options,)),
+    ("cluster", cluster, "a Ray cluster of this machine, on loopback and behind a token", (cluster_options,)),
     ("domains", domains, "the domains that are installed", ()),
     ("new-domain", new_domain, "a package with a domain of one's own to start from", (new_domain_options,)),
     ("check-domain", check_domain, "try every promise that a domain makes", (check_domain_options,)),

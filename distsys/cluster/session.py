@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from distsys.cluster.beside import Beside
+from distsys.cluster.nodes import cluster_nodes, processes_that_fit, takes_gpu
 from distsys.cluster.place import end_processes, own_place
 from distsys.errors import DistsysError, RunFailed
 from distsys.files import num_cpus
@@ -253,17 +254,9 @@ def joins_cluster() -> bool:
 
 def wants_gpu(device: str) -> bool:
     """Whether a process of ``device`` (``auto``, ``cpu``, ``cuda``) should be given one of the cluster's GPUs."""
-    import ray
-
-    return device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
+    return takes_gpu(device, cluster_nodes())
 
 
 def concurrent_trials(wanted: int | None, *, cpus_per_trial: int, use_gpu: bool) -> int:
     """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits."""
-    import ray
-
-    resources = ray.cluster_resources()
-    fitting = int(resources.get("CPU", 0)) // cpus_per_trial
-    if use_gpu:
-        fitting = min(fitting, int(resources.get("GPU", 0)))
-    return fitting if wanted is None else min(fitting, wanted)
+    return processes_that_fit(cluster_nodes(), cpus=cpus_per_trial, use_gpu=use_gpu, wanted=wanted)

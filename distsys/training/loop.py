@@ -30,7 +30,7 @@ from distsys.training.stamp import code_stamp
 from distsys.training.step import Stepper, seed_globally
 from distsys.training.stuck import watched
 
-_SEARCH_CHECKPOINT_S = 15.0
+SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
 _SAME_LOSS = 0.01
 """Of a validation loss: less is another machine's rounding, or too little to mislead moments."""
@@ -224,7 +224,7 @@ class Run:
     def _should_save(self) -> bool:
         if self._spec.phase == "final":  # a candidate, too, may have to be named by its nearest checkpoint
             return True
-        return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
+        return time.monotonic() - self._saved_at > SEARCH_CHECKPOINT_S
 
     def _save(self) -> None:
         """Every worker comes here, the first one writes; a signal, which others may not have, reaches none of several.
