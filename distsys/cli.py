@@ -10,30 +10,42 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distsys import __version__
+from distsys.commands.cluster import cluster
 from distsys.commands.configs import config, data
 from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
+from distsys.commands.jobs import jobs, logs, stop, submit
 from distsys.commands.models import evaluate, export, predict, ui
+from distsys.commands.plan import plan
 from distsys.console import wrapped
-from distsys.errors import DistsysError
+from distsys.errors import DistsysError, Interrupted
 from distsys.options import (
     Parser,
+    address_option,
+    changed_data_option,
     check_domain_options,
+    cluster_options,
     config_options,
     data_options,
     doctor_options,
     experiment_options,
     export_options,
+    job_options,
     local_option,
+    logs_options,
     new_domain_options,
     origin_options,
     patient_options,
     place_argument,
+    plan_options,
     predict_options,
+    submit_options,
     training_options,
     ui_options,
 )
+from distsys.training.interrupt import end_process, end_stuck, interrupted, signals_end_work
+from distsys.training.stuck import stuck_ends
 
 _EXIT_CODES = (
     "exit codes: 0 done, 1 failed run, 2 bad usage or config, 3 stopped by a health check, 130/143 interrupted"
@@ -41,9 +53,16 @@ _EXIT_CODES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; without ``arguments`` this is the program, which may end here."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug, as_json = "--debug" in given, "--json" in given
+    with signals_end_work(), stuck_ends(end_stuck):
+        code = _carried_out(given, debug="--debug" in given, as_json="--json" in given)
+        if arguments is None:
+            end_process(code)
+    return code
+
+
+def _carried_out(given: list[str], *, debug: bool, as_json: bool) -> int:
     try:
         options = _parser().parse_args(given)
         command: Callable[[argparse.Namespace], int] = options.run
@@ -51,22 +70,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistsysError as error:
         if debug:
             raise
-        text = f"error: {error}"
-        print("\n".join(wrapped(text)) if sys.stderr.isatty() else text, file=sys.stderr)
-        if as_json:
-            print(json.dumps(error.content(), indent=1))
-        return error.exit_code
+        return _say(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return _say(interrupted("what was saved before is kept"), as_json=as_json)
     except ModuleNotFoundError as error:
         if debug or error.name is None or error.name.startswith("distsys"):
             raise
         print(f"error: this needs the package '{error.name}', which is not installed", file=sys.stderr)
         print(f"  fix: pip install {error.name.split('.')[0]}; some commands do without it by --local", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _say(error: DistsysError, *, as_json: bool) -> int:
+    text = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+    print("\n".join(wrapped(text)) if sys.stderr.isatty() else text, file=sys.stderr)
+    if as_json:
+        print(json.dumps(error.content(), indent=1))
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,16 +110,42 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
         "run",
         run,
         "search, handoff, final training, evaluation, report",
-        (training_options, local_option, doctor_options),
+        (training_options, local_option, doctor_options, changed_data_option),
     ),
-    ("search", search, "the search phase alone", (experiment_options, local_option, doctor_options)),
-    ("final", final, "handoff and final training after a search", (training_options, origin_options, local_option)),
+    (
+        "search",
+        search,
+        "the search phase alone",
+        (experiment_options, local_option, doctor_options, changed_data_option),
+    ),
+    (
+        "final",
+        final,
+        "handoff and final training after a search",
+        (training_options, origin_options, local_option, changed_data_option),
+    ),
+    (
+        "plan",
+        plan,
+        "what a run will take, and where: time, cost, disk, memory",
+        (training_options, local_option, plan_options),
+    ),
     ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
     ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
     ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),
+    (
+        "submit",
+        submit,
+        "run an experiment as a job of a Ray cluster",
+        (training_options, local_option, doctor_options, submit_options),
+    ),
+    ("jobs", jobs, "the jobs of a Ray cluster", (address_option,)),
+    ("logs", logs, "what a job has printed", (logs_options,)),
+    ("stop", stop, "end a job, with time to save", (job_options,)),
+    ("cluster", cluster, "a Ray cluster of this machine, on loopback and behind a token", (cluster_options,)),
     ("domains", domains, "the domains that are installed", ()),
     ("new-domain", new_domain, "a package with a domain of one's own to start from", (new_domain_options,)),
     ("check-domain", check_domain, "try every promise that a domain makes", (check_domain_options,)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class DistsysError(Exception):
@@ -70,6 +70,28 @@ class RunFailed(DistsysError):
     """A search or training could not be carried out."""
 
 
+class DamagedFile(RunFailed):
+    """A file that distsys wrote is not as it was written: torn by a crash, or changed by hand or by the disk."""
+
+
+class DiskFull(RunFailed):
+    """There was no space left to write; what was written before is whole, and the same command goes on."""
+
+    @classmethod
+    def at(cls, path: object) -> Self:
+        """The error of whoever could not write to ``path``."""
+        return cls.told(f"{path}: no space left on the disk")
+
+    @classmethod
+    def told(cls, found: str) -> Self:
+        """The same of another process, which said no more than ``found``."""
+        return cls(
+            found,
+            expected="room for checkpoints, metrics and the search's study",
+            fix="free space (or raise the quota), then repeat the command: it goes on where it was",
+        )
+
+
 class StoppedByHealth(DistsysError):
     """A health check found that going on is pointless.
 
@@ -94,6 +116,9 @@ class Interrupted(DistsysError):
     def __init__(self, signal_number: int, *, saved: str) -> None:
         self.exit_code = 128 + signal_number
         super().__init__(f"interrupted by signal {signal_number}; {saved}", fix="the same command resumes")
+
+    def __str__(self) -> str:
+        return f"{self.found}; {self.fix}"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -1,28 +1,52 @@
-"""Files that a crash leaves whole: atomic writes, journals whose torn last line is cut, locks between processes."""
+"""Files that a crash leaves whole: atomic writes, damage that is named, torn last lines, locks between processes."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from distsys.errors import DamagedFile, DiskFull
+
+_Content = TypeVar("_Content")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNREAD = (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError)
+"""What readers raise where the content of a file is not what its writer put there."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put ``content`` into ``path`` so that a reader, or a crash, sees the old file or the new one."""
+    """Put ``content`` into ``path`` so that a reader, or a crash, sees the old file or the new one.
+
+    Raises:
+        DiskFull: there is no space; the old file stands.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            sync(stream.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with full_disk_named(path):
+        try:
+            with partial.open("wb") as stream:
+                stream.write(content)
+                sync(stream.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """A full disk within the block is a ``DiskFull`` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DiskFull.at(path) from error
 
 
 def write_text(path: Path, content: str) -> None:
@@ -48,20 +72,81 @@ def number_or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def append(path: Path, content: bytes) -> None:
-    """Append ``content`` with one write, or leave the file as it was: a full disk may have room again later."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+def read_json(path: Path, parse: Callable[[dict[str, Any]], _Content], *, fix: str) -> _Content:
+    """What ``parse`` makes of the JSON object in ``path``, which distsys wrote itself.
+
+    Args:
+        fix: what makes the file again, or does without it.
+
+    Raises:
+        DamagedFile: it cannot be read, is no JSON object, or ``parse`` does not find in it what was written.
+    """
+    expected = "the JSON object that distsys wrote"
     try:
-        size = os.fstat(descriptor).st_size
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        found = f"{path}: is damaged: {_what_is_wrong(path, error)}"
+        raise DamagedFile(found, expected=expected, fix=fix) from error
+    if not isinstance(content, dict):
+        raise DamagedFile(f"{path}: is damaged: holds a {type(content).__name__}", expected=expected, fix=fix)
+    try:
+        return parse(content)
+    except _UNREAD as error:
+        missing = f"lacks {error}" if isinstance(error, KeyError) else f"holds something else: {error}"
+        raise DamagedFile(f"{path}: is damaged: {missing}", expected=expected, fix=fix) from error
+
+
+def _what_is_wrong(path: Path, error: Exception) -> str:
+    is_empty = not isinstance(error, OSError) and path.stat().st_size == 0
+    return "it is empty" if is_empty else str(error) or type(error).__name__
+
+
+def read_or_set_aside(
+    path: Path, read: Callable[[], _Content], *, say: Callable[[str], None], then: str
+) -> _Content | None:
+    """What ``read`` finds in ``path``; where it is damaged None, once it is set aside and that is said.
+
+    Args:
+        then: what happens next, as it stands of the file that could be read no more.
+    """
+    try:
+        return read()
+    except DamagedFile as error:
+        say(f"{error.found}; kept as {set_aside(path).name}, {then}")
+        return None
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file a name that nobody reads; earlier ones keep theirs."""
+    names = [path.with_name(f"{path.name}.damaged{number or ''}") for number in range(1000)]
+    free = next(name for name in names if not name.exists())
+    os.replace(path, free)
+    return free
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append ``content`` with one write, or leave the file as it was: a full disk may have room again later.
+
+    Raises:
+        DiskFull: there is no space.
+    """
+    with full_disk_named(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            written = os.write(descriptor, content)
-            if written < len(content):
-                raise OSError(f"only {written} of {len(content)} bytes could be written")
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
+            _append(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+
+def _append(descriptor: int, content: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, content)
+        if written < len(content):  # the next write would say so, and there is no next one
+            raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes could be written")
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def cut_torn_tail(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +83,11 @@ def local_option(parser: Any) -> None:
     )
 
 
+def plan_options(parser: Any) -> None:
+    parser.add_argument("--cost-per-hour", type=_rate, metavar="X", help="of the machines together: also say the cost")
+    parser.add_argument("--watts", type=_rate, metavar="W", help="of the machines together: also say the energy")
+
+
 def patient_options(parser: Any) -> None:
     parser.add_argument("config", nargs="?", metavar="CONFIG", help=f"{_CONFIG_HELP}; to be examined before it is run")
     _experiment_values(parser)
@@ -99,6 +105,55 @@ def patient_options(parser: Any) -> None:
 def doctor_options(parser: Any) -> None:
     parser.add_argument("--no-doctor", action="store_true", help="search without an examination before it")
     parser.add_argument("--verbose", action="store_true", help="say what the doctor looked at, probe by probe")
+
+
+def changed_data_option(parser: Any) -> None:
+    parser.add_argument(
+        "--allow-changed-data",
+        action="store_true",
+        help="go on although the data are not those that the search's trials were judged on",
+    )
+
+
+def address_option(parser: Any) -> None:
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        help="of the cluster's dashboard (default: RAY_API_SERVER_ADDRESS, else the cluster of 'distsys cluster up')",
+    )
+
+
+def submit_options(parser: Any) -> None:
+    address_option(parser)
+    parser.add_argument(
+        "--working-dir", type=Path, default=Path(), metavar="DIR", help="project that is taken along (default: here)"
+    )
+    parser.add_argument(
+        "--limit-mb", type=_rate, default=50.0, metavar="MB", help="largest project that is taken along (default: 50)"
+    )
+    parser.add_argument(
+        "--grace", type=_positive, default=60, metavar="S", help="seconds to save in when stopped (default: 60)"
+    )
+    _follow_option(parser)
+
+
+def _follow_option(parser: Any) -> None:
+    parser.add_argument("--follow", action="store_true", help="show what the job prints until it ends")
+
+
+def job_options(parser: Any) -> None:
+    parser.add_argument("job", metavar="JOB", help="as 'distsys jobs' names it")
+    address_option(parser)
+
+
+def logs_options(parser: Any) -> None:
+    job_options(parser)
+    _follow_option(parser)
+
+
+def cluster_options(parser: Any) -> None:
+    parser.add_argument("action", choices=["up", "status", "down"], help="start it, look at it, or end it")
+    parser.add_argument("--cpus", type=_positive, metavar="N", help="CPUs that it may use (default: all)")
 
 
 def config_options(parser: Any) -> None:
@@ -152,6 +207,16 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on")
     return value
 
 

@@ -170,3 +170,15 @@ def test_domains_lists_those_outside_the_project_too(distsys: Call) -> None:
     code, out, _ = distsys("domains", "--json")
     assert code == 0
     assert {"sine", "semantic_eq"} <= {item["name"] for item in json.loads(out)}
+
+
+@pytest.mark.parametrize("command", ["run", "search", "final", "train"])
+@pytest.mark.parametrize("out", ["{tmp}/file", "{tmp}/file/below", "/proc/distsys/out"])
+def test_an_out_that_cannot_be_written_is_refused_before_any_work(
+    distsys: Call, tmp_path: Path, command: str, out: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, err = distsys(command, "{tmp}/no-such-config.yaml", "--out", out)
+    assert code == 2
+    assert err.startswith(f"error: --out {out.replace('{tmp}', str(tmp_path))}: ")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from distsys import files
+from distsys.errors import DamagedFile, DiskFull
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +23,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match=r"a\.json: no space left on the disk"):
         files.write_json(path, {"x": 2})
     assert json.loads(path.read_text()) == {"x": 1}
     assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
@@ -43,7 +44,7 @@ def test_what_cannot_be_appended_whole_is_not_there(tmp_path: Path, monkeypatch:
     real_write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:2]))
-        with pytest.raises(OSError, match="only 2 of 4"):
+        with pytest.raises(DiskFull, match="journal: no space left on the disk"):
             files.append(path, b"two\n")
     assert path.read_bytes() == b"one\n"
 
@@ -105,3 +106,38 @@ def test_no_module_calls_what_linux_alone_has() -> None:
         text = path.read_text()
         found = [word for word in alone if word in text]
         assert not found or path.name == "files.py", f"{path}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "it is empty"),
+        (b"\0\0\0", "Expecting value"),
+        (b'{"x": 1', "Expecting ',' delimiter"),
+        (b"[1]", "holds a list"),
+        (b"3", "holds a int"),
+        (b"{}", "lacks 'x'"),
+        (b'{"x": [1]}', "holds something else"),
+        (b"\xff\xfe", "utf-8"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile) as caught:
+        files.read_json(path, lambda found: int(found["x"]), fix="write it again")
+    assert f"{path}: is damaged: " in caught.value.found
+    assert word in caught.value.found
+    assert caught.value.fix == "write it again"
+
+
+def test_what_is_set_aside_keeps_its_content_and_takes_no_name_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for content in ("one", "two"):
+        path.write_text(content)
+        files.set_aside(path)
+    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {
+        "a.json.damaged": "one",
+        "a.json.damaged1": "two",
+    }

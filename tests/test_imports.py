@@ -88,11 +88,19 @@ def test_domains_do_not_know_each_other_and_the_core_knows_none() -> None:
                 assert parts[2] == inside, f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("start", ["import distsys", "from distsys.cli import main; main(['domains'])"])
-def test_a_bare_start_loads_nothing_heavy(start: str) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import distsys",
+        "from distsys.cli import main; main(['domains'])",
+        "from distsys.cli import main; main(['cluster', 'status'])",
+        "from contextlib import suppress; from distsys.cli import main\nwith suppress(SystemExit): main(['--help'])\n",
+    ],
+)
+def test_a_bare_start_loads_nothing_heavy(start: str, tmp_path: Path) -> None:
     heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib")
-    code = f"import sys; {start}; print([name for name in {heavy} if name in sys.modules])"
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = f"import sys; {start}\nprint([name for name in {heavy} if name in sys.modules])"
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     assert done.stdout.splitlines()[-1] == "[]"
 

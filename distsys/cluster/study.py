@@ -4,88 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import BasePruner
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from distsys.cluster.journal import open_journal
+from distsys.cluster.rows import ENDED, NUMBER, VERDICTS, TrialOnDisk, TrialRow, row_of, storable
+from distsys.cluster.rungs import RungPruner
 from distsys.config.space import Dimension, SearchSpace
 from distsys.domains.protocol import MetricSpec
-from distsys.files import cut_torn_tail
-from distsys.health.verdict import Verdict, is_sick
-
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_NUMBER = "number"
-_VERDICTS = "verdicts"
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """One trial of the study, for tables.
-
-    Args:
-        value: its selection metric, NaN when it has none.
-        state: ``complete``, ``pruned`` or ``failed``.
-        verdicts: what is wrong with it, or why it failed; empty when healthy.
-    """
-
-    number: int
-    params: Mapping[str, Any]
-    value: float
-    state: str
-    verdicts: tuple[Verdict, ...] = ()
-
-    @property
-    def is_sick(self) -> bool:
-        return is_sick(self.verdicts)
-
-
-class RungPruner(BasePruner):
-    """Asynchronous successive halving (Li et al., arXiv 1810.05934) in which ties below the noise floor live.
-
-    Args:
-        first_step: step of the first rung; the others follow by powers of ``reduction_factor``.
-        reduction_factor: one in this many trials at a rung goes on.
-        spec: direction of the selection metric.
-    """
-
-    def __init__(self, *, first_step: int, reduction_factor: int, spec: MetricSpec) -> None:
-        self._first, self._factor, self._spec = first_step, reduction_factor, spec
-        self.noise_floor = 0.0
-        """Of the trial that is about to be judged; in memory, as every write to the study costs a sync."""
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        step = trial.last_step
-        if step is None or not self._is_rung(step):
-            return False
-        others = [
-            item.intermediate_values[step]
-            for item in study.get_trials(deepcopy=False)
-            if step in item.intermediate_values
-        ]
-        values = sorted((value for value in others if math.isfinite(value)), reverse=self._spec.direction == "max")
-        if len(values) < self._factor:
-            return False
-        cutoff = values[max(1, len(values) // self._factor) - 1]
-        value = trial.intermediate_values[step]
-        return self._spec.better(cutoff, than=value) and abs(value - cutoff) > self.noise_floor
-
-    def _is_rung(self, step: int) -> bool:
-        rung = self._first
-        while rung < step:
-            rung *= self._factor
-        return rung == step
+from distsys.errors import DamagedFile
+from distsys.health.verdict import Verdict
 
 
 class Study:
     """A search's trials on disk; opening it again goes on where it was.
+
+    Every attempt at a trial carries the trial's number from its first write on; the last attempt counts.
 
     Args:
         path: the journal file.
@@ -95,6 +34,10 @@ class Study:
         num_trials: trials asked for in all.
         startup_trials: of them, drawn at random first.
         pruner: decides at each report whether a trial goes on; None lets all.
+        on_disk: what the trials' own folders tell: those that ended there are not run again.
+
+    Raises:
+        DamagedFile: the journal cannot be read, or does not say what the folders say.
     """
 
     def __init__(
@@ -107,107 +50,166 @@ class Study:
         num_trials: int,
         startup_trials: int,
         pruner: RungPruner | None,
+        on_disk: Sequence[TrialOnDisk] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        cut_torn_tail(path)  # Optuna reads one, but after one more append the journal never opens again
         self._distributions = {
             name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()
         }
-        self._num_trials, self._spec, self._pruner = num_trials, spec, pruner
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        self._num_trials, self._pruner = num_trials, pruner
+        self._storage = open_journal(path)
         direction = StudyDirection.MAXIMIZE if spec.direction == "max" else StudyDirection.MINIMIZE
         self._study = optuna.create_study(
-            storage=storage,
+            storage=self._storage,
             study_name="search",
             direction=direction,
             load_if_exists=True,
-            pruner=pruner or optuna.pruners.NopPruner(),
+            pruner=optuna.pruners.NopPruner(),
         )
         known = len(self._study.get_trials(deepcopy=False))
         # A sampler restarted with its old seed would draw its old parameters again.
         self._study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * known, n_startup_trials=startup_trials)
         self._open: dict[int, optuna.Trial] = {}
-        self._recover()
+        self._rows: dict[int, TrialRow] = {}
+        self._latest: dict[int, FrozenTrial] = {}
+        self._numbers: set[int] = set()
+        self._free, self._num_waiting = 0, 0
+        self._load()
+        self._require_agreement(path, on_disk)
         if known == 0 and space.priors():
-            self._study.enqueue_trial(space.priors())
+            self._queue_anew(0, space.priors())
+        for item in on_disk:
+            self.take_over(item)
+        self._recover()
+
+    def _load(self) -> None:
+        """What has ended, and the latest attempt at each trial."""
+        for trial in self._study.get_trials(deepcopy=False):
+            if (number := trial.user_attrs.get(NUMBER)) is None:
+                continue
+            self._latest[number] = trial
+            self._numbers.add(number)
+            for step, value in trial.intermediate_values.items():
+                self._note(number, step, value)
+        self._rows = {number: row_of(number, item) for number, item in self._latest.items() if item.state in ENDED}
+
+    def _require_agreement(self, path: Path, on_disk: Sequence[TrialOnDisk]) -> None:
+        """A trial that ended in its folder ended here too, the same way, or was running when a crash came."""
+        ended = [item for item in on_disk if item.has_ended]
+        lost = [item.number for item in ended if item.number not in self._latest]
+        others = [item.number for item in ended if item.number not in lost and not self._may_be(item)]
+        found = [f"lacks trials {lost}"] if lost else []
+        found += [f"says something else of trials {others}"] if others else []
+        if found:
+            raise DamagedFile(f"{path}: {' and '.join(found)}, which ended in their folders")
+
+    def _may_be(self, item: TrialOnDisk) -> bool:
+        if item.number in self._rows:
+            return item.is_row(self._rows[item.number])
+        return all(item.params.get(name) == value for name, value in _params_of(self._latest[item.number]).items())
+
+    def take_over(self, item: TrialOnDisk) -> None:
+        """Have a trial here as its folder tells it: ended, or waiting to go on."""
+        if item.number in self._rows:
+            return
+        if item.has_ended:
+            self._study.add_trial(item.frozen(self._distributions))
+            self._latest[item.number] = self._study.get_trials(deepcopy=False)[-1]
+            self._numbers.add(item.number)
+            self._rows[item.number] = row_of(item.number, self._latest[item.number])
+        elif item.number not in self._latest or _params_of(self._latest[item.number]) != item.params:
+            self._queue_anew(item.number, item.params)
 
     def _recover(self) -> None:
-        """Queue the parameters of trials that a crash left running, then mark those as failed.
+        """Queue the parameters of trials that a crash left running, and mark every attempt but the last as failed.
 
-        In this order: a crash between the two leaves a trial that is recovered again, never one lost.
+        In this order: a crash between the two leaves a trial that is recovered again, never one lost or queued twice.
         """
-        latest = self._latest_attempts()
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            number = trial.user_attrs.get(_NUMBER)
-            if number is None:
-                self._study.enqueue_trial(trial.params)
-            elif latest[number].number == trial.number:
-                self._study.enqueue_trial(trial.params, user_attrs={_NUMBER: number})
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            number = trial.user_attrs.get(NUMBER, -1)
+            if number in self._latest and self._latest[number].number == trial.number:
+                if trial.state is TrialState.WAITING:
+                    continue
+                self._enqueue(number, _params_of(trial))
+            self._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        self._num_waiting = len(waiting)
 
-    def _latest_attempts(self) -> dict[int, FrozenTrial]:
-        """By our own number: the attempt that counts, which is the last."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {item.user_attrs[_NUMBER]: item for item in trials if _NUMBER in item.user_attrs}
+    def _queue_anew(self, number: int, params: Mapping[str, Any]) -> None:
+        """In the queue, in place of what was known of the trial."""
+        self._enqueue(number, params)
+        self._latest[number] = self._study.get_trials(deepcopy=False)[-1]
+
+    def _enqueue(self, number: int, params: Mapping[str, Any]) -> None:
+        self._study.enqueue_trial(dict(params), user_attrs={NUMBER: number})
+        self._numbers.add(number)
 
     @property
     def remaining(self) -> int:
         """Trials still to be asked for."""
-        return self._num_trials - len(self.rows()) - len(self._open)
+        return self._num_trials - len(self._rows) - len(self._open)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of the next trial; one that a crash interrupted keeps its number."""
+        if self._num_waiting == 0:
+            while self._free in self._numbers:
+                self._free += 1
+            self._enqueue(self._free, {})
+            self._num_waiting = 1
         trial = self._study.ask(self._distributions)
-        if _NUMBER not in trial.user_attrs:
-            trial.set_user_attr(_NUMBER, max(self._latest_attempts(), default=-1) + 1)
-        number = int(trial.user_attrs[_NUMBER])
+        self._num_waiting -= 1
+        number = int(trial.user_attrs[NUMBER])
         self._open[number] = trial
         return number, dict(trial.params)
 
     def report(self, number: int, *, step: int, value: float, noise_floor: float) -> bool:
         """Note an intermediate value; True when the trial should stop."""
-        trial = self._open[number]
-        if self._pruner is not None:
-            self._pruner.noise_floor = noise_floor
         if not math.isfinite(value):
             return False
-        trial.report(value, step)
-        return trial.should_prune()
+        self._open[number].report(value, step)
+        self._note(number, step, value)
+        return self._pruner is not None and self._pruner.stops(number, step=step, noise_floor=noise_floor)
+
+    def _note(self, number: int, step: int, value: float) -> None:
+        if self._pruner is not None:
+            self._pruner.note(number, step=step, value=value)
 
     def complete(
         self, number: int, *, value: float, violations: Mapping[str, float], verdicts: Sequence[Verdict]
     ) -> None:
         """The trial ran to its end; constraints teach the sampler where health lies."""
-        trial = self._open.pop(number)
         for name, violation in violations.items():
-            trial.set_constraint(name, violation if math.isfinite(violation) else 1e9)
-        self._note(trial, verdicts)
+            self._open[number].set_constraint(name, storable(violation))
         if math.isfinite(value):
-            self._study.tell(trial, value)
+            self._tell(number, verdicts, value=value)
         else:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._tell(number, verdicts, state=TrialState.FAIL)
 
     def prune(self, number: int, *, verdicts: Sequence[Verdict]) -> None:
         """The trial was stopped early because others were clearly better."""
-        trial = self._open.pop(number)
-        self._note(trial, verdicts)
-        self._study.tell(trial, state=TrialState.PRUNED)
+        self._tell(number, verdicts, state=TrialState.PRUNED)
 
     def fail(self, number: int, verdict: Verdict) -> None:
         """The trial ended without a result."""
-        trial = self._open.pop(number)
-        self._note(trial, [verdict])
-        self._study.tell(trial, state=TrialState.FAIL)
+        self._tell(number, [verdict], state=TrialState.FAIL)
 
-    @staticmethod
-    def _note(trial: optuna.Trial, verdicts: Sequence[Verdict]) -> None:
+    def _tell(
+        self, number: int, verdicts: Sequence[Verdict], *, value: float | None = None, state: TrialState | None = None
+    ) -> None:
+        trial = self._open[number]
         if verdicts:
-            trial.set_user_attr(_VERDICTS, [verdict.content() for verdict in verdicts])
+            trial.set_user_attr(VERDICTS, [verdict.content() for verdict in verdicts])
+        self._rows[number] = row_of(number, self._study.tell(trial, value, state=state))
+        del self._open[number]
 
     def rows(self) -> list[TrialRow]:
         """Every ended trial, in the order asked; an attempt that a crash ended is not one."""
-        latest = self._latest_attempts()
-        return [_row(number, item) for number, item in sorted(latest.items()) if item.state in _ENDED]
+        return [self._rows[number] for number in sorted(self._rows)]
+
+
+def _params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters of an attempt, also those that it was killed before it could take them."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _distribution(item: Dimension, integer: bool) -> BaseDistribution:
@@ -217,13 +219,3 @@ def _distribution(item: Dimension, integer: bool) -> BaseDistribution:
     if integer:
         return IntDistribution(int(item.low), int(item.high), log=item.log)
     return FloatDistribution(float(item.low), float(item.high), log=item.log)
-
-
-def _row(number: int, trial: FrozenTrial) -> TrialRow:
-    names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-    value = trial.value if trial.value is not None else math.nan
-    if trial.state is TrialState.PRUNED and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
-    return TrialRow(
-        number, dict(trial.params), value, names[trial.state], Verdict.read_all(trial.user_attrs.get(_VERDICTS, ()))
-    )

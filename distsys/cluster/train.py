@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,18 @@ import ray.train
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
-from distsys.cluster.session import wants_gpu
+from distsys.cluster.session import carried_out, concurrent_trials, joins_cluster, wants_gpu
 from distsys.cluster.sharing import Shared
+from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, RunFailed
+from distsys.errors import DistsysError, Interrupted, RunFailed
 from distsys.health.verdict import Verdict
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.context import FitContext
+from distsys.training.interrupt import signals_noted
 from distsys.training.loop import fit
 from distsys.training.spec import RunSpec
+from distsys.training.stuck import end_worker, stuck_ends, take_stuck
 from distsys.training.workers import Workers
 
 _RESTARTS = 2
@@ -33,10 +38,13 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
     ``folder`` must be on storage that every worker sees.
 
     Raises:
-        RunFailed: the workers died too often, or could not be started.
+        RunFailed: the workers died or were stuck too often, or could not be started.
+        Interrupted: a signal was noted.
         DistsysError: what the loop itself objected to.
     """
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what fails is told by us
+    use_gpu = wants_gpu(device)
+    _require_room(num_workers, use_gpu=use_gpu)
     trainer = TorchTrainer(
         _work,
         train_loop_config={
@@ -45,7 +53,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
             "record": vars(record),
             "shared": Shared(),
         },
-        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=wants_gpu(device)),
+        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
         run_config=RunConfig(
             # A reused name would make Ray resume; resuming is our checkpoints' business.
             name=f"{folder.name}-{os.getpid()}",
@@ -54,11 +62,39 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
+    forget_stop(folder)
     try:
-        result = trainer.fit()
+        with signals_noted():
+            result = carried_out(
+                trainer.fit,
+                stop=lambda number: ask_to_stop(folder, number),
+                kept=f"the run goes on from its last checkpoint in {folder}",
+            )
     except ray.train.TrainingFailedError as error:
-        raise RunFailed(f"training on {num_workers} workers failed: {error}") from error
+        raise _failed(error, folder, num_workers) from error
+    finally:
+        shutil.rmtree(folder / ".ray", ignore_errors=True)
     _raise_again(result.return_value)
+
+
+def _require_room(num_workers: int, *, use_gpu: bool) -> None:
+    """Raises RunFailed where a cluster of our own, which does not grow, can never hold the workers."""
+    there = concurrent_trials(None, cpus_per_trial=1, use_gpu=use_gpu)
+    if there < num_workers and not joins_cluster():
+        what = "GPU" if use_gpu else "CPU"
+        raise RunFailed(
+            f"{num_workers} workers need a {what} each, and there are {there}",
+            expected=f"at most {there} workers",
+            fix=f"--workers {max(1, there)}, or a cluster that has more",
+        )
+
+
+def _failed(error: Exception, folder: Path, num_workers: int) -> RunFailed:
+    if stuck := take_stuck(folder):
+        fix = "mend what it waited for; artifacts/stuck.txt in the run's folder holds the stack"
+        return RunFailed(f"training on {num_workers} workers was stuck: {stuck}", fix=fix)
+    said = " ".join(str(error).split())[:400]
+    return RunFailed(f"training on {num_workers} workers failed: {said}", fix="the same command resumes")
 
 
 def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -71,7 +107,11 @@ def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
         tracker = Spool.open(folder, RunRecord(**config["record"])) if workers.is_first else None
         spec = RunSpec.from_content(config["spec"], domain)
         config["shared"].take_over()
-        fit(FitContext(spec, domain, folder, workers, tracker, lambda found: ray.train.report({"step": found.step})))
+        context = FitContext(
+            spec, domain, folder, workers, tracker, lambda found: ray.train.report({"step": found.step})
+        )
+        with stuck_ends(end_worker), stops_when_asked(folder) if workers.is_first else nullcontext():
+            fit(context)
     except DistsysError as error:
         return {"kind": type(error).__name__, **error.content()}
     return None
@@ -80,6 +120,7 @@ def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
 def _raise_again(failure: Mapping[str, Any] | None) -> None:
     if failure is None:
         return
+    assert failure["kind"] != Interrupted.__name__, "workers are interrupted by their driver, which raises by itself"
     kinds = {kind.__name__: kind for kind in DistsysError.__subclasses__()}
     kind = kinds.get(failure["kind"], RunFailed)
     more = {"verdicts": Verdict.read_all(failure["verdicts"])} if "verdicts" in failure else {}

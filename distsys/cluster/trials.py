@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,28 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from distsys.cluster.session import concurrent_trials, wants_gpu
+from distsys.cluster.deaths import HANGS, PROCESS_DEATHS, Death
+from distsys.cluster.session import carried_out, concurrent_trials, scratch, wants_gpu
 from distsys.cluster.sharing import Shared
-from distsys.errors import RunFailed
-from distsys.health.verdict import FAILED, Verdict
+from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
+from distsys.errors import DiskFull, Interrupted, RunFailed
+from distsys.health.verdict import Verdict
 from distsys.tracking.spool import RunRecord
-from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
-from distsys.training.trials import KEPT, Assignment, Reading, TrialRun, TrialSource, note_pruned
-
-_PROCESS_DEATHS = 2
-"""Times that a trial's process may die before the trial counts as failed."""
-_DIED = Verdict(
-    "stop",
-    f"{FAILED}: its process died",
-    f"{_PROCESS_DEATHS + 1} times",
-    0,
-    "lower batch_size or search.concurrent_trials if memory ran out; Ray's logs say more",
+from distsys.training.interrupt import pending_signal, signals_noted
+from distsys.training.stuck import end_worker, stuck_ends
+from distsys.training.trials import (
+    KEPT,
+    Assignment,
+    Reading,
+    TrialRun,
+    TrialSource,
+    note_failed,
+    note_interrupted,
+    note_pruned,
 )
+
+_SAVE_S = 1.5
+"""After a signal, for trials to save and end by themselves."""
 
 
 class _TrialProcess(tune.Trainable):
@@ -55,8 +61,13 @@ class _TrialProcess(tune.Trainable):
             if self._shared is not None:
                 self._shared.take_over()
                 self._shared = None
-            self._run = TrialRun(content["spec"], Path(content["folder"]), RunRecord(**content["record"]))
-        reading = self._run.step()
+            self._folder = Path(content["folder"])
+            self._run = TrialRun(content["spec"], self._folder, RunRecord(**content["record"]))
+        try:
+            with stops_when_asked(self._folder), stuck_ends(end_worker):
+                reading = self._run.step()
+        except Interrupted:
+            reading = Reading(0, ended=True)  # nobody looks at it: the driver is ending
         # One string: Tune flattens what it is told, and copies every key.
         return {"done": reading.ended, "reading": json.dumps(asdict(reading))}
 
@@ -67,16 +78,36 @@ class _SourceSearcher(Searcher):
     def __init__(self, source: TrialSource) -> None:
         super().__init__()
         self.source = source
+        self.deaths: dict[str, list[Death]] = {}
         self.keys: dict[str, int] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.no_space = ""
+        """What a full disk kept from being written, here or in a trial: all trials end, and are told nothing of."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
+    @contextmanager
+    def space_needed(self) -> Iterator[None]:
+        """The study has the next thing written, unless there is no space."""
+        try:
+            yield
+        except DiskFull as error:
+            self.no_space = error.found
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether trials that end now do so because all are ended."""
+        return pending_signal() is not None or bool(self.no_space)
+
     def suggest(self, trial_id: str) -> Any:
-        assignment = self.source.next()
+        assignment = None
+        if pending_signal() is None:
+            with self.space_needed():
+                assignment = self.source.next()
         if assignment is None:
             return Searcher.FINISHED
+        forget_stop(assignment.folder)
         self.keys[trial_id] = assignment.key
         self.assignments[assignment.key] = assignment
         content = {"spec": assignment.spec, "folder": str(assignment.folder), "record": vars(assignment.record)}
@@ -85,15 +116,18 @@ class _SourceSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         key = self.keys[trial_id]
-        if pending_signal() is not None:
+        reading = _reading(result) if result and "reading" in result else None
+        if reading is not None and reading.no_space:
+            self.no_space = reading.no_space
+        if self.is_ending:
             return
-        failure = _reading(result).failure if result and "reading" in result else None
+        failure = reading.failure if reading else None
         if error:
-            self.source.fail(key, _DIED)
-        elif failure is not None:
-            self.source.fail(key, failure)
-        else:
-            self.source.complete(key)
+            failure = self.deaths[trial_id][-1].verdict(len(self.deaths[trial_id]))
+            note_failed(self.assignments[key], failure)
+        with self.space_needed():
+            self.source.complete(key) if failure is None else self.source.fail(key, failure)
+        del self.assignments[key]
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts for a restore that is never asked for."""
@@ -106,29 +140,52 @@ class _SourceSearcher(Searcher):
         """Nothing: the source keeps its own state on disk."""
 
 
-class _UntilSignal(tune.Stopper):
-    """Ends all trials after a signal; the study keeps them as running, and the next start takes them up."""
+class _UntilEnding(tune.Stopper):
+    """Ends all trials where there is no space left, and after a signal, once they had a moment to save and end.
+
+    The study keeps them as running, and the next start takes them up.
+    """
+
+    def __init__(self, searcher: _SourceSearcher) -> None:
+        self._searcher = searcher
+        self._since: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return pending_signal() is not None
+        if not self._searcher.is_ending or self._searcher.no_space:
+            return self._searcher.is_ending
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since > _SAVE_S
 
 
 class _SourceScheduler(FIFOScheduler):
     """Stops what the source wants stopped."""
 
-    def __init__(self, searcher: _SourceSearcher) -> None:
+    def __init__(self, searcher: _SourceSearcher, say: Callable[[str], None]) -> None:
         super().__init__()
-        self._searcher = searcher
+        self._searcher, self._say = searcher, say
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Its process died; Tune tells of the trial's end afterwards, where it does not start it again."""
+        if pending_signal() is not None:
+            return
+        assignment = self._searcher.assignments[self._searcher.keys[trial.trial_id]]
+        death = Death(assignment.folder, str(trial.get_error()))
+        self._searcher.deaths.setdefault(trial.trial_id, []).append(death)
+        self._say(f"{assignment.record.name}: {death}")
+        if death.stuck:
+            trial.max_failures = min(trial.max_failures, HANGS)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         key = self._searcher.keys[trial.trial_id]
         reading = _reading(result)
-        stop = self._searcher.source.report(key, reading)
-        if stop:
-            note_pruned(self._searcher.assignments[key], reading)
+        stop = True
+        with self._searcher.space_needed():
+            stop = self._searcher.source.report(key, reading)
+            if stop:
+                note_pruned(self._searcher.assignments[key], reading)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
@@ -138,17 +195,21 @@ def _reading(result: Mapping[str, Any]) -> Reading:
     return Reading(**{**content, "verdicts": verdicts, "failure": failure and Verdict(**failure)})
 
 
-def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int, device: str) -> None:
+def run_trials(
+    source: TrialSource, *, limit: int, wanted: int | None, cpus: int, device: str, say: Callable[[str], None]
+) -> None:
     """Carry out up to ``limit`` runs of ``source``, as many at a time as fit.
 
     Args:
         wanted: trials at a time at most; None takes what fits.
         cpus: CPUs of one trial.
         device: ``auto`` and ``cuda`` give each trial a GPU where the cluster has some.
+        say: is told of each death of a trial's process.
 
     Raises:
         RunFailed: the cluster has no room for a single trial.
         Interrupted: a signal was noted.
+        DiskFull: there is no space; running trials go on when there is.
     """
     use_gpu = wants_gpu(device)
     together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
@@ -159,27 +220,40 @@ def run_trials(source: TrialSource, *, limit: int, wanted: int | None, cpus: int
             fix="lower cpu_threads, set device: cpu, or wait for other jobs to end",
         )
     searcher = _SourceSearcher(source)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a death is told by us, in one line
     trainable = tune.with_parameters(_TrialProcess, shared=Shared())
-    with tempfile.TemporaryDirectory(prefix="distsys-tune-") as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, {"CPU": cpus, "GPU": 1 if use_gpu else 0}),
-            tune_config=tune.TuneConfig(
-                num_samples=limit,
-                search_alg=searcher,
-                scheduler=_SourceScheduler(searcher),
-                max_concurrent_trials=together,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="trials",
-                stop=_UntilSignal(),
-                storage_path=scratch,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )
-        with signals_noted():  # only now: ray.init sets handlers of its own
-            tuner.fit()
-            raise_if_interrupted(KEPT)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"CPU": cpus, "GPU": 1 if use_gpu else 0}),
+        tune_config=tune.TuneConfig(
+            num_samples=limit,
+            search_alg=searcher,
+            scheduler=_SourceScheduler(searcher, say),
+            max_concurrent_trials=together,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            stop=_UntilEnding(searcher),
+            storage_path=str(scratch()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=PROCESS_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    _until_done(tuner, searcher)
+
+
+def _until_done(tuner: tune.Tuner, searcher: _SourceSearcher) -> None:
+    def stop(number: int) -> None:
+        for assignment in list(searcher.assignments.values()):
+            ask_to_stop(assignment.folder, number)
+
+    try:
+        with signals_noted():
+            carried_out(tuner.fit, stop=stop, kept=KEPT)
+    except (Interrupted, RunFailed, KeyboardInterrupt) as error:
+        for assignment in list(searcher.assignments.values()):
+            note_interrupted(assignment, getattr(error, "found", "interrupted"))
+        raise
+    if searcher.no_space:
+        raise DiskFull.told(searcher.no_space)

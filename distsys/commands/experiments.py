@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distsys.commands.output import show
+from distsys.commands.output import require_writable, show
 from distsys.console import wrapped
 from distsys.errors import UsageError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 def load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
     from distsys.pipeline.experiment import load_experiment
 
-    _require_lasting(options.out)
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     return load_experiment(
         options.config,
@@ -49,6 +48,13 @@ def _started(options: argparse.Namespace, experiment: Experiment) -> Experiment:
     return started_from(experiment, named.absolute(), reset_optimizer=options.reset_optimizer, console=console)
 
 
+def _writing(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
+    """The experiment of a command that writes to ``--out``, which is tried before any work."""
+    _require_lasting(options.out)
+    require_writable(options.out, option=f"--out {options.out}")
+    return load(options, searches=searches)
+
+
 def _require_lasting(out: Path) -> None:
     """Ray unpacks a job's working directory into a cache that it may delete."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not out.is_absolute():
@@ -73,19 +79,20 @@ def means(options: argparse.Namespace) -> Means:
         is_local=options.local,
         examines=not getattr(options, "no_doctor", True),
         is_verbose=getattr(options, "verbose", False),
+        allows_changed_data=getattr(options, "allow_changed_data", False),
     )
 
 
 def run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.run(load(options), means(options)))
+    return _ended(options, run.run(_writing(options), means(options)))
 
 
 def final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.final(_started(options, load(options)), means(options)))
+    return _ended(options, run.final(_started(options, _writing(options)), means(options)))
 
 
 def _ended(options: argparse.Namespace, result: RunResult) -> int:
@@ -101,7 +108,7 @@ def search(options: argparse.Namespace) -> int:
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    result = run.search(load(options), means(options))
+    result = run.search(_writing(options), means(options))
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)
@@ -113,6 +120,6 @@ def train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    found = train_one(_started(options, load(options, searches=False)), means(options))
+    found = train_one(_started(options, _writing(options, searches=False)), means(options))
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
     return 3 if found.is_sick else 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from distsys.commands.output import show
+from distsys.commands.output import require_writable, show
 from distsys.errors import UsageError
 from distsys.health.verdict import Verdict
 from distsys.options import read_request, request_parser
@@ -68,6 +68,7 @@ def export(options: argparse.Namespace) -> int:
     from distsys.domains.protocol import Exporting
     from distsys.training.assess import find_checkpoint, known_verdicts, load_model
 
+    require_writable(options.output.absolute().parent, option=f"-o {options.output}")
     checkpoint = find_checkpoint(_named_place(options))
     loaded = load_model(checkpoint)
     if not isinstance(loaded.domain, Exporting):

@@ -35,6 +35,11 @@ Gather = Callable[[Any], list[Any]]
 """A value of this worker to those of all, in the order of ranks."""
 
 
+def is_looked_at(step: int, *, every: int, due_every: int, steps: int) -> bool:
+    """Whether checks look at ``step`` (from 1) of ``steps``, which costs more than a step that nobody looks at."""
+    return step in DENSE or step % every == 0 or step % due_every == 0 or step == steps
+
+
 class Monitor:
     """Watches one run. Nothing of the run changes by it: not a number, a gradient or a random state.
 
@@ -109,7 +114,7 @@ class Monitor:
         return self._look
 
     def _is_due(self, step: int) -> bool:
-        return step in DENSE or step % self._config.every == 0 or step % self._due_every == 0 or step == self._steps
+        return is_looked_at(step, every=self._config.every, due_every=self._due_every, steps=self._steps)
 
     def saw(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ import torch
 
 from distsys import __version__
 from distsys.config.schema import CoreConfig
-from distsys.console import wrapped
+from distsys.console import Console, wrapped
 from distsys.domains.protocol import AnyDomain
 from distsys.errors import StoppedByHealth
-from distsys.files import write_json
+from distsys.files import read_json, read_or_set_aside, write_json
 from distsys.health.judging import as_accepted
 from distsys.health.probes.examine import Finding, examine
 from distsys.health.verdict import Status, Verdict
@@ -100,7 +99,7 @@ def examined(experiment: Experiment, means: Means) -> None:
     """
     if not means.examines:
         return
-    found = _known(experiment)
+    found = _known(experiment, means.console)
     if found is None:
         found = diagnosed(experiment.domain, experiment.config)
         write_json(experiment.folder / FILE, {**found.content(), "of": _subject(experiment)})
@@ -136,15 +135,21 @@ def table(found: Examination) -> str:
     return "\n".join([*lines, found.line()])
 
 
-def _known(experiment: Experiment) -> Examination | None:
+def _known(experiment: Experiment, console: Console) -> Examination | None:
     path = experiment.folder / FILE
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["version"] != __version__ or content.get("of") != _subject(experiment):
-        return None
-    found = Examination.read(content)
-    return None if found.of("stop") else found  # mended data or code may stand in the same folder
+
+    def still_holding(content: dict[str, Any]) -> Examination | None:
+        if content["version"] != __version__ or content.get("of") != _subject(experiment):
+            return None
+        found = Examination.read(content)
+        return None if found.of("stop") else found  # mended data or code may stand in the same folder
+
+    fix = "delete it: the doctor looks again"
+    return read_or_set_aside(
+        path, lambda: read_json(path, still_holding, fix=fix), say=console.say, then="the doctor looks again"
+    )
 
 
 def _subject(experiment: Experiment) -> dict[str, Any]:

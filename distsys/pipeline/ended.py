@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from distsys.tracking.curves_csv import read_csv
 from distsys.tracking.curves_mlflow import is_run_folder, read_mlflow, read_run_folder
 from distsys.tracking.location import URI_VARIABLE, store_uri
 from distsys.tracking.spool import METRICS_FILE, STATUS_FILE, read_status
+from distsys.training.evaluated import Evaluated
 
 _PHASES = ("final", "handoff", "trials")
 """Folders of an experiment's runs; those of the first that has any stand for it."""
@@ -148,14 +148,13 @@ def _own_runs(place: Path, file: str) -> list[Path]:
 
 def _as_evaluated(history: History, folder: Path, place: Path) -> History:
     """With what the evaluation of its experiment, or its own, says of it; or of another run that was taken instead."""
-    written = place / "evaluation.json"
-    if not written.is_file():
+    evaluated = Evaluated.read(place)
+    if evaluated is None:
         return history
-    content = json.loads(written.read_text(encoding="utf-8"))
-    taken = Path(content["checkpoint"]).parents[1].name
+    taken = evaluated.run.name
     if taken != folder.name:
         return replace(history, stands=False, notes=(*history.notes, f"the experiment chose {taken}"))
-    known = {verdict.cause: verdict for verdict in (*history.known, *Verdict.read_all(content["verdicts"]))}
+    known = {verdict.cause: verdict for verdict in (*history.known, *evaluated.verdicts)}
     return replace(history, known=tuple(known.values()))
 
 

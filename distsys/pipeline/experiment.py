@@ -20,6 +20,7 @@ from distsys.files import lock
 from distsys.health.causes import CAUSES
 from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
+from distsys.training.interrupt import interrupted, told_of_end
 from distsys.training.spec import Origin, RunSpec
 
 
@@ -250,6 +251,9 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+_KEPT = "what had ended is kept, the rest goes on from its last checkpoint"
+
+
 @dataclass
 class Ending:
     """What a run that ends by itself is found to be; ``stopped`` where nothing in it may be chosen."""
@@ -263,17 +267,26 @@ class Ending:
 
 @contextmanager
 def noted_end(spool: Spool) -> Iterator[Ending]:
-    """How the block ends becomes the run's status for trackers."""
+    """How the block ends becomes the run's status for trackers.
+
+    Raises:
+        Interrupted: a signal came, be it as a KeyboardInterrupt.
+    """
     ending = Ending()
     try:
-        yield ending
+        with told_of_end(lambda message: spool.finish("interrupted", message)):
+            yield ending
     except StoppedByHealth as error:
         spool.finish("stopped", str(error), verdicts=error.verdicts)
         raise
     except Interrupted as error:
         spool.finish("interrupted", error.found)
         raise
-    except Exception as error:
-        spool.finish("failed", str(error))
+    except KeyboardInterrupt:
+        stopped = interrupted(_KEPT)
+        spool.finish("interrupted", stopped.found)
+        raise stopped from None
+    except (Exception, SystemExit) as error:
+        spool.finish("failed", str(error) or type(error).__name__)
         raise
     spool.finish(ending.status, verdicts=ending.verdicts)

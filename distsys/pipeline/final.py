@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distsys.console import Bar, Console
 from distsys.domains.protocol import AnyDomain, MetricSpec, effective_constraints
-from distsys.health.verdict import Constraint
+from distsys.health.verdict import Constraint, Verdict
 from distsys.pipeline.experiment import noted_end
 from distsys.pipeline.means import Means
 from distsys.report.verdicts import verdict_text
@@ -45,7 +45,7 @@ def train(
         StoppedByHealth: going on became pointless.
         Interrupted: a signal came; the state is saved.
     """
-    outcome = Outcome.read(folder, domain.selection)
+    outcome = Outcome.read_or_rebuild(folder, domain.selection, say=means.console.say)
     if outcome is not None and outcome.spec != spec.content():  # the same numbers, and something else is accepted
         outcome = replace(outcome, spec=spec.content())
         outcome.write()
@@ -61,9 +61,14 @@ def train(
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
             assert outcome is not None, "a run that ended left its outcome"
-            ending.verdicts = tuple(dict.fromkeys((*outcome.ended_by, *outcome.verdicts)))
+            ending.verdicts = all_verdicts(outcome)
     _say(outcome, domain.selection, record.kind, means.console)
     return outcome
+
+
+def all_verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
+    """What ended the run, and what is wrong with what it chose."""
+    return tuple(dict.fromkeys((*outcome.ended_by, *outcome.verdicts)))
 
 
 def _in_process(spec: RunSpec, domain: AnyDomain, folder: Path, spool: Spool, bar: Bar) -> None:

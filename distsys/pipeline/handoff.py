@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from scipy.stats import spearmanr
 
@@ -15,10 +14,11 @@ from distsys.config.validate import with_values
 from distsys.console import Bar, Console
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
-from distsys.files import number_or_nan, write_json
-from distsys.health.verdict import Verdict, by_cause, is_sick
+from distsys.files import read_or_set_aside
+from distsys.health.verdict import Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
+from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord
@@ -28,107 +28,16 @@ from distsys.training.spec import RunSpec
 from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
-    from distsys.cluster.study import TrialRow
+    from distsys.cluster.rows import TrialRow
+
+FILE = "handoff.json"
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One configuration in both rankings.
-
-    Args:
-        trial: its number in the search.
-        role: ``best`` or, for the one poor configuration, a control that cannot win, ``poor``.
-        before: selection metric under the search's weights.
-        after: selection metric at the end of its slice under the final weights; NaN when it failed.
-        verdicts: what is wrong with it at that end; empty when healthy.
-    """
-
-    trial: int
-    role: str
-    params: Mapping[str, Any]
-    before: float
-    after: float
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def is_sick(self) -> bool:
-        return is_sick(self.verdicts)
-
-    @classmethod
-    def read(cls, content: Mapping[str, Any]) -> Self:
-        """The candidate that ``asdict`` gave."""
-        values = {name: number_or_nan(content[name]) for name in ("before", "after")}
-        return cls(**{**content, **values, "verdicts": Verdict.read_all(content["verdicts"])})
-
-
-@dataclass(frozen=True)
-class Handoff:
-    """Both rankings and what goes on.
-
-    Args:
-        spearman: rank correlation of ``before`` and ``after``, NaN below three candidates.
-        lead: by how much the winner is better than the best other healthy candidate but the control, below 0 where
-            a tie went to the one that the search ranked first; NaN where there is no other.
-        noise_floor: standard error of that lead; a smaller one is a tie.
-        winner: number of the trial that goes on; None where no candidate ended healthy.
-    """
-
-    candidates: list[Candidate]
-    spearman: float
-    lead: float
-    noise_floor: float
-    winner: int | None
-
-    @property
-    def chosen(self) -> Candidate | None:
-        return next((item for item in self.candidates if item.trial == self.winner), None)
-
-    def ranked(self, metric: MetricSpec) -> list[Candidate]:
-        """Healthy candidates but the control, the winner first, the others from best to worst."""
-        sign = -1.0 if metric.direction == "max" else 1.0
-        healthy = [item for item in self.candidates if item.role == "best" and not item.is_sick]
-        return sorted(healthy, key=lambda item: (item.trial != self.winner, sign * item.after))
-
-    @property
-    def agreement(self) -> str:
-        """The rank correlation in words."""
-        if math.isnan(self.spearman):
-            return "no rank correlation below three candidates"
-        return f"rank correlation (Spearman) {self.spearman:.2f}"
-
-    def control_wins(self, metric: MetricSpec) -> bool:
-        """Whether the poor control is healthy and better than the winner by more than the noise floor."""
-        floor, chosen = 0.0 if math.isnan(self.noise_floor) else self.noise_floor, self.chosen
-        return chosen is not None and any(
-            metric.better(item.after, than=chosen.after) and abs(item.after - chosen.after) > floor
-            for item in self.candidates
-            if item.role == "poor" and not item.is_sick
-        )
-
-    def lead_text(self, unit: str) -> str:
-        """How clearly the winner won, in words."""
-        if self.winner is None:
-            return "no candidate ended healthy"
-        if math.isnan(self.lead):
-            return "it is the only healthy candidate"
-        tie = "a tie, in which the search's order decides" if abs(self.lead) <= self.noise_floor else "no tie"
-        floor = f"noise floor {self.noise_floor:.2g} {unit}"
-        verb = "trails" if self.lead < 0 else "leads"
-        return f"it {verb} the next healthy candidate by {abs(self.lead):.2g} {unit}, {floor}: {tie}"
-
-    def write(self, path: Path) -> None:
-        """Put it into ``path``."""
-        write_json(path, asdict(self))
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """The handoff in ``path``, or None when there was none yet."""
-        if not path.is_file():
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        candidates = [Candidate.read(item) for item in content.pop("candidates")]
-        values = {name: number_or_nan(content[name]) for name in ("spearman", "lead", "noise_floor")}
-        return cls(candidates, **{**content, **values})
+def known_handoff(experiment: Experiment, console: Console) -> Handoff | None:
+    """The handoff that was made before; a torn one is set aside, said, and made again."""
+    path = experiment.folder / FILE
+    then = "it is made again from the outcomes of its candidates"
+    return read_or_set_aside(path, lambda: Handoff.read(path), say=console.say, then=then)
 
 
 def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> Handoff:
@@ -137,14 +46,13 @@ def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> H
     Raises:
         StoppedByHealth: no candidate was trained far enough to be validated.
     """
-    path = experiment.folder / "handoff.json"
-    if done := Handoff.read(path):
+    if done := known_handoff(experiment, means.console):
         return done
     source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), means)
     if source.waiting:
         _run(experiment, source, means)
     handoff = _rank(experiment, source)
-    handoff.write(path)
+    handoff.write(experiment.folder / FILE)
     _say(handoff, experiment.domain.selection, means.console)
     return handoff
 
@@ -177,7 +85,10 @@ class _CandidateSource:
 
     def __post_init__(self) -> None:
         self.specs = {row.number: _spec(self.experiment, row.params) for row, _ in self.chosen}
-        self.waiting = [number for number in self.specs if self.outcome(number) is None]
+        metric, say = self.experiment.domain.selection, self.means.console.say
+        self.waiting = [
+            number for number in self.specs if Outcome.read_or_rebuild(self.folder(number), metric, say=say) is None
+        ]
         self._queue = list(self.waiting)
 
     @property

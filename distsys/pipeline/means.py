@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distsys.config.schema import CoreConfig
 from distsys.console import Console
+from distsys.training.interrupt import pending_signal
 from distsys.training.trials import TrialSource, run_alone
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _SHOWN_ERROR = 160
 _SYNC_S = 20.0
 """How long the end of a command waits for a slow tracking store."""
+_SYNC_INTERRUPTED_S = 0.5
+"""The same after a signal: what is missing stands in the spool."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Means:
         is_local: everything in this process, without Ray and MLflow.
         examines: whether the doctor looks at an experiment before its search.
         is_verbose: whether all that it looked at is said.
+        allows_changed_data: whether an experiment goes on where the data are not those of its trials.
         mirror: what keeps MLflow equal to the run folders, or None.
     """
 
@@ -37,6 +41,7 @@ class Means:
     is_local: bool = False
     examines: bool = True
     is_verbose: bool = False
+    allows_changed_data: bool = False
     mirror: MlflowMirror | None = None
 
     def watch(self, folder: Path) -> None:
@@ -66,6 +71,7 @@ class Means:
                 wanted=config.search.concurrent_trials,
                 cpus=config.cpu_threads,
                 device=config.device,
+                say=self.console.say,
             )
 
     @contextmanager
@@ -80,7 +86,7 @@ class Means:
             try:
                 yield replace(self, mirror=mirror)
             finally:
-                synced = mirror.close(timeout_s=_SYNC_S)
+                synced = mirror.close(timeout_s=_SYNC_S if pending_signal() is None else _SYNC_INTERRUPTED_S)
                 if not synced.synced:
                     self.console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
                     self.console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")

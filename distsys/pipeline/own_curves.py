@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 
 from distsys.domains.protocol import AnyDomain, effective_constraints
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, UsageError
+from distsys.errors import DamagedFile, DistsysError, UsageError
+from distsys.files import read_json
 from distsys.health.curves.history import History, Meaning, Series
 from distsys.health.curves.names import guess, is_penalty, with_guesses
 from distsys.tracking.curves_spool import read_spool
@@ -64,15 +65,10 @@ def _content(folder: Path) -> dict[str, Any]:
     """``spec`` and ``selection`` of a run: as it ended, or by its newest checkpoint; empty without either."""
     metas = sorted(folder.glob("checkpoints/step-*/meta.json"), reverse=True)
     for path in (folder / "outcome.json", *metas):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            return {
-                "spec": {name: content[name] for name in ("config", "phase", "share", "origin") if name in content},
-                **content,
-            }
+        with suppress(DamagedFile):
+            content = read_json(path, dict, fix="")
+            spec = {name: content[name] for name in ("config", "phase", "share", "origin") if name in content}
+            return {"spec": spec, **content}
     return {}
 
 

@@ -11,7 +11,7 @@ from distsys.console import wrapped
 from distsys.health.verdict import Verdict, by_cause, is_sick
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.final import constraints_of
-from distsys.pipeline.handoff import Handoff
+from distsys.pipeline.ranking import Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.report.figures import learning_curves, rank_change, searched_values
 from distsys.report.page import Page, png_of

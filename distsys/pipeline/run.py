@@ -13,13 +13,16 @@ import yaml
 
 from distsys.config.validate import dump, with_values
 from distsys.errors import CheckpointError, StoppedByHealth, UsageError
+from distsys.files import full_disk_named
 from distsys.pipeline.doctor import examined
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
-from distsys.pipeline.final import say_nearest, train
-from distsys.pipeline.handoff import Candidate, Handoff, nearest_candidate, run_handoff
+from distsys.pipeline.final import all_verdicts, say_nearest, train
+from distsys.pipeline.handoff import known_handoff, nearest_candidate, run_handoff
 from distsys.pipeline.means import Means
+from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.report import write_report
-from distsys.pipeline.search import SearchResult, none_healthy, open_study, read_search, run_search
+from distsys.pipeline.same_data import require_same_data
+from distsys.pipeline.search import SearchResult, has_begun, none_healthy, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
@@ -27,6 +30,7 @@ from distsys.training.assess import Assessment, Examined, examine
 from distsys.training.data import built_data, frozen_sets, set_digests
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
+from distsys.training.stamp import code_stamp
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,12 @@ def final(experiment: Experiment, means: Means) -> RunResult:
     Raises:
         UsageError: its search has not ended.
     """
-    if not (experiment.folder / "study.log").is_file():
+    if not has_begun(experiment):
         raise UsageError(
             f"{experiment.folder}: no search was run", fix="run 'distsys search' with the same options first"
         )
     with _prepared(experiment, means) as (means, ending):
-        found = read_search(experiment)
+        found = read_search(experiment, means.console)
         if missing := experiment.config.search.trials - len(found.rows):
             raise UsageError(
                 f"{missing} of {experiment.config.search.trials} trials are missing", fix="run 'distsys search' again"
@@ -91,27 +95,32 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
     folder = experiment.root / f"{experiment.domain.name}-train-{spec.identity[:8]}"
     params, tags = _of_run(spec)
     record = RunRecord("train", folder.name, None, params, {**_tags(experiment), **tags})
-    with locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
         outcome = train(
             spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
         )
         if outcome.checkpoint is None:
             say_nearest(outcome, experiment.domain, "train", means.console)
-        return _examined(outcome, folder).assessment
+        with noted_end(Spool(folder)) as ending:
+            ending.verdicts = all_verdicts(outcome)
+            return _examined(outcome, folder).assessment
 
 
 @contextmanager
 def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
     preflight(experiment)
-    with locked(experiment.folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    folder = experiment.folder
+    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+        tags = _tags(experiment)
+        require_same_data(experiment, tags, allowed=means.allows_changed_data, console=means.console)
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
-        spool = Spool.open(experiment.folder, experiment.record(_tags(experiment)))
-        spool.artifact("config.yaml").write_text(content, encoding="utf-8")
-        _keep_manifests(experiment, spool)
-        for known in [experiment.folder, *_runs_in(experiment.folder)]:
-            means.watch(known)
+        spool = Spool.open(folder, experiment.record(tags))
         with noted_end(spool) as ending:
+            spool.artifact("config.yaml").write_text(content, encoding="utf-8")
+            _keep_manifests(experiment, spool)
+            for known in [folder, *_runs_in(folder)]:
+                means.watch(known)
             examined(experiment, means)
             yield means, ending
 
@@ -132,7 +141,7 @@ def _runs_in(folder: Path) -> list[Path]:
 @contextmanager
 def _one_cluster(experiment: Experiment, means: Means) -> Iterator[None]:
     """One Ray session for search and handoff, none when both are done."""
-    is_done = Handoff.read(experiment.folder / "handoff.json") and open_study(experiment).remaining <= 0
+    is_done = known_handoff(experiment, means.console) and open_study(experiment, means.console).remaining <= 0
     with nullcontext() if is_done else means.cluster():
         yield
 
@@ -142,6 +151,7 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     data = {f"data.{key}": str(value) for key, value in bundle.provenance.items()}
     digests = {f"data.{name}_digest": digest for name, digest in set_digests(bundle).items()}
     names = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
+    names["distsys.code"] = code_stamp(experiment.domain)
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 
 

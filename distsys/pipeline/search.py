@@ -11,20 +11,24 @@ from pydantic import ValidationError
 
 from distsys.config.validate import with_values
 from distsys.console import Bar, Console
-from distsys.domains.protocol import MetricSpec, effective_constraints
-from distsys.errors import ConfigError, StoppedByHealth
+from distsys.domains.protocol import MetricSpec
+from distsys.errors import ConfigError, DamagedFile, StoppedByHealth
 from distsys.health.judging import is_near
-from distsys.health.verdict import FAILED, Constraint, Verdict, by_cause
+from distsys.health.verdict import FAILED, Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
+from distsys.pipeline.on_disk import result_of, trials_folder, trials_on_disk
 from distsys.report.verdicts import verdict_text
-from distsys.tracking.spool import RunRecord
+from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 
 if TYPE_CHECKING:
-    from distsys.cluster.study import Study, TrialRow
+    from distsys.cluster.rows import TrialRow
+    from distsys.cluster.study import Study
+
+STUDY = "study.log"
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,17 @@ class SearchResult:
 
     def ranked(self) -> list[TrialRow]:
         """Completed trials, healthy ones first, each group from best to worst."""
-        sign = -1.0 if self.metric.direction == "max" else 1.0
-        complete = [row for row in self.rows if row.state == "complete"]
-        return sorted(complete, key=lambda row: (row.is_sick, sign * row.value))
+        return sorted((row for row in self.rows if row.state == "complete"), key=self._place)
 
     @property
     def best(self) -> TrialRow | None:
         """The best healthy trial."""
-        first = next(iter(self.ranked()), None)
-        return None if first is None or first.is_sick else first
+        return min(
+            (row for row in self.rows if row.state == "complete" and not row.is_sick), key=self._place, default=None
+        )
+
+    def _place(self, row: TrialRow) -> tuple[bool, float]:
+        return row.is_sick, -row.value if self.metric.direction == "max" else row.value
 
     def contenders(self, count: int) -> list[TrialRow]:
         """The best ``count`` healthy trials; where none is, those that only their metrics speak against.
@@ -66,16 +72,22 @@ class SearchResult:
         return [verdict for row in self.rows for verdict in row.verdicts]
 
 
-def open_study(experiment: Experiment) -> Study:
-    """The experiment's study on disk, made when it is not there."""
-    from distsys.cluster.study import RungPruner, Study
+def open_study(experiment: Experiment, console: Console) -> Study:
+    """The experiment's study on disk, made when it is not there, in agreement with its trials' folders.
+
+    The experiment's lock must be held.
+    """
+    from distsys.cluster import rebuild
+    from distsys.cluster.rungs import RungPruner
 
     search = experiment.config.search
     pruner = search.reduction_factor and RungPruner(
         first_step=search.eval_every_steps, reduction_factor=search.reduction_factor, spec=experiment.domain.selection
     )
-    return Study(
-        experiment.folder / "study.log",
+    return rebuild.open_study(
+        experiment.folder / STUDY,
+        on_disk=trials_on_disk(experiment, console),
+        say=console.say,
         space=experiment.space,
         spec=experiment.domain.selection,
         seed=experiment.config.seed,
@@ -85,9 +97,14 @@ def open_study(experiment: Experiment) -> Study:
     )
 
 
-def read_search(experiment: Experiment) -> SearchResult:
+def has_begun(experiment: Experiment) -> bool:
+    """Whether there is a search to go on with."""
+    return (experiment.folder / STUDY).is_file() or any(trials_folder(experiment).glob("*"))
+
+
+def read_search(experiment: Experiment, console: Console) -> SearchResult:
     """What the study on disk holds."""
-    return SearchResult(open_study(experiment).rows(), experiment.domain.selection)
+    return SearchResult(open_study(experiment, console).rows(), experiment.domain.selection)
 
 
 def run_search(experiment: Experiment, means: Means) -> SearchResult:
@@ -96,7 +113,7 @@ def run_search(experiment: Experiment, means: Means) -> SearchResult:
     Raises:
         StoppedByHealth: every trial is sick by more than its metrics.
     """
-    study = open_study(experiment)
+    study = open_study(experiment, means.console)
     known = len(study.rows())
     if study.remaining > 0:
         _run_missing(experiment, study, known, means)
@@ -136,7 +153,7 @@ class StudySource:
     study: Study
     bar: Bar
     means: Means
-    _folders: dict[int, Path] = field(default_factory=dict)
+    _assigned: dict[int, Assignment] = field(default_factory=dict)
     _pruned: set[int] = field(default_factory=set)
 
     def next(self) -> Assignment | None:
@@ -146,13 +163,24 @@ class StudySource:
             try:
                 spec = RunSpec(with_values(self.experiment.config, params), "search")
             except (ValidationError, ConfigError) as error:
-                fix = "narrow the search space so that every combination fits the config"
-                self.study.fail(number, Verdict("stop", f"{FAILED}: parameters refused", str(error), 0, fix))
+                self._refuse(number, params, error)
                 continue
-            folder = self.experiment.folder / "trials" / f"{number:04d}-{spec.identity[:8]}"
-            self._folders[number] = folder
-            return Assignment(number, spec.content(), folder, trial_record(self.experiment, number, params))
+            folder = trials_folder(self.experiment) / f"{number:04d}-{spec.identity[:8]}"
+            record = trial_record(self.experiment, number, params)
+            self._assigned[number] = Assignment(number, spec.content(), folder, record)
+            return self._assigned[number]
         return None
+
+    def _refuse(self, number: int, params: Mapping[str, Any], error: Exception) -> None:
+        """Parameters that do not fit the config: a trial without a run."""
+        fix = "narrow the search space so that every combination fits the config"
+        verdict = Verdict("stop", f"{FAILED}: parameters refused", str(error), 0, fix)
+        folder = trials_folder(self.experiment) / f"{number:04d}-refused"
+        Spool.open(folder, trial_record(self.experiment, number, params)).finish(
+            "failed", str(verdict), verdicts=[verdict]
+        )
+        self.means.watch(folder)
+        self.study.fail(number, verdict)
 
     def report(self, key: int, reading: Reading) -> bool:
         """A validation; True when the trial is clearly behind."""
@@ -173,22 +201,26 @@ class StudySource:
     def fail(self, key: int, verdict: Verdict) -> None:
         """The trial ended without a result."""
         self._watch(key)
-        self.study.fail(key, verdict)
+        self._fail(key, verdict)
         self._show()
 
+    def _fail(self, key: int, verdict: Verdict) -> None:
+        """In the trial's folder first: a process that died could not say it there itself."""
+        assigned = self._assigned[key]
+        if not _is_failed(assigned.folder):
+            Spool.open(assigned.folder, assigned.record).finish("failed", str(verdict), verdicts=[verdict])
+        self.study.fail(key, verdict)
+
     def _tell(self, key: int) -> None:
-        outcome = Outcome.read(self._folders[key], self.experiment.domain.selection)
-        if outcome is None or (choice := outcome.choice) is None:
-            self.study.fail(key, NO_VALIDATION)
-            return
-        bands = RunSpec(self.experiment.config, "search").bands()
-        constraints = effective_constraints(self.experiment.domain, bands)
-        self.study.complete(
-            key, value=choice.value, violations=_violations(constraints, choice.metrics), verdicts=outcome.verdicts
-        )
+        outcome = Outcome.read(self._assigned[key].folder, self.experiment.domain.selection)
+        result = result_of(self.experiment, outcome) if outcome else None
+        if result is None:
+            self._fail(key, NO_VALIDATION)
+        else:
+            self.study.complete(key, **result)
 
     def _watch(self, key: int) -> None:
-        self.means.watch(self._folders[key])
+        self.means.watch(self._assigned[key].folder)
 
     def _show(self) -> None:
         result = SearchResult(self.study.rows(), self.experiment.domain.selection)
@@ -203,8 +235,11 @@ def trial_record(experiment: Experiment, number: int, params: Mapping[str, Any])
     return RunRecord("trial", f"trial-{number:04d}", str(experiment.folder), dict(params), tags)
 
 
-def _violations(constraints: tuple[Constraint, ...], metrics: Mapping[str, float]) -> dict[str, float]:
-    return {item.metric: item.violation(metrics[item.metric]) for item in constraints}
+def _is_failed(folder: Path) -> bool:
+    try:
+        return read_status(folder).status == "failed"
+    except DamagedFile:
+        return False
 
 
 def _say(result: SearchResult, known: int, console: Console) -> None:

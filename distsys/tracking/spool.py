@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from distsys.errors import RunFailed
-from distsys.files import append, cut_torn_tail, write_json
+from distsys.errors import DamagedFile, RunFailed
+from distsys.files import append, cut_torn_tail, full_disk_named, read_json, write_json
 from distsys.health.verdict import Verdict
 
 RUN_FILE, METRICS_FILE, STATUS_FILE, ARTIFACTS = "run.json", "metrics.jsonl", "status.json", "artifacts"
 KINDS = ("experiment", "trial", "handoff", "final", "train")
 STATUSES = ("running", "finished", "failed", "pruned", "stopped", "interrupted")
+
+_RUN_AGAIN = "repeat the command that made the run: it writes the file anew"
 
 ATTEMPT = "rollbacks"
 """Metric of runs that can go back: how often they did. Lines of a later attempt take the place of what they repeat."""
@@ -88,10 +90,11 @@ class Spool:
 
     @classmethod
     def open(cls, folder: Path, record: RunRecord) -> Self:
-        """Start the run, or go on with it: an existing ``run.json`` stays and a torn last metrics line is cut."""
+        """Start the run, or go on with it: a whole ``run.json`` stays and a torn last metrics line is cut."""
         try:
-            (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-            if not (folder / RUN_FILE).exists():
+            with full_disk_named(folder):
+                (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+            if not _is_known(folder):
                 write_json(folder / RUN_FILE, {**asdict(record), "time_ms": _now_ms()})
             cut_torn_tail(folder / METRICS_FILE)
         except OSError as error:
@@ -126,7 +129,8 @@ class Spool:
         assert ".." not in Path(name).parts, name
         assert not Path(name).is_absolute(), name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with full_disk_named(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
         return path
@@ -178,32 +182,33 @@ def read_metrics_from(folder: Path, offset: int) -> list[tuple[MetricsLine, int]
 
 
 def read_record(folder: Path) -> RunRecord:
-    """What the run in ``folder`` is. Raises ``RunFailed`` where ``run.json`` is absent or damaged."""
-    stored = _read_json(folder / RUN_FILE)
-    return RunRecord(**{name: stored[name] for name in RunRecord.__dataclass_fields__})
+    """What the run in ``folder`` is. Raises ``DamagedFile`` where ``run.json`` is absent or damaged."""
+    names = RunRecord.__dataclass_fields__
+    return read_json(
+        folder / RUN_FILE, lambda stored: RunRecord(**{name: stored[name] for name in names}), fix=_RUN_AGAIN
+    )
+
+
+def _is_known(folder: Path) -> bool:
+    try:
+        read_record(folder)
+    except DamagedFile:
+        return False
+    return True
 
 
 def read_start_ms(folder: Path) -> int:
     """When the run was first opened, in Unix milliseconds."""
-    return int(_read_json(folder / RUN_FILE)["time_ms"])
+    return read_json(folder / RUN_FILE, lambda stored: int(stored["time_ms"]), fix=_RUN_AGAIN)
 
 
 def read_status(folder: Path) -> RunStatus:
-    """How the run in ``folder`` stands. Raises ``RunFailed`` where ``status.json`` is absent or damaged."""
-    stored = _read_json(folder / STATUS_FILE)
-    return RunStatus(**{**stored, "verdicts": Verdict.read_all(stored.get("verdicts", ()))})
+    """How the run in ``folder`` stands. Raises ``DamagedFile`` where ``status.json`` is absent or damaged."""
 
+    def parsed(stored: dict[str, Any]) -> RunStatus:
+        return RunStatus(**{**stored, "verdicts": Verdict.read_all(stored.get("verdicts", ()))})
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFailed(
-            f"{path}: {error}", expected="the JSON object written when the run began", fix="restore or move the folder"
-        ) from error
-    if not isinstance(value, dict):
-        raise RunFailed(f"{path}: holds a {type(value).__name__}", expected="a JSON object", fix="move the folder away")
-    return value
+    return read_json(folder / STATUS_FILE, parsed, fix=_RUN_AGAIN)
 
 
 def _parse(text: bytes, *, path: Path, end: int) -> MetricsLine:

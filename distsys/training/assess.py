@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from distsys.tracking.spool import STATUS_FILE, read_status
 from distsys.training import checkpoint
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import evaluate, undisturbed
+from distsys.training.evaluated import Evaluated
 from distsys.training.judge import Judge
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
@@ -197,13 +197,11 @@ def known_verdicts(path: Path) -> tuple[Verdict, ...]:
     By its evaluation or, without one, by its own validation and by what its run found only later.
     """
     for folder in path.parents[:_DEEPEST]:
-        written = folder / "evaluation.json"
-        if written.is_file():
-            content = json.loads(written.read_text(encoding="utf-8"))
+        if (known := Evaluated.read(folder)) is not None:
             below = path.relative_to(folder).parts
-            if Path(content["checkpoint"]).parts[-len(below) :] == below:  # folders are moved
-                return Verdict.read_all(content["verdicts"])
-    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+            if known.checkpoint.parts[-len(below) :] == below:  # folders are moved
+                return known.verdicts
+    meta = checkpoint.read_meta(path)
     own = Verdict.read_all(meta.get("verdicts", ()))
     return (*own, *_others(_found_later(path, step=meta["step"]), own))
 
@@ -269,8 +267,5 @@ def _require_no_failure(place: Path, ended: Sequence[Outcome]) -> None:
 def _evaluated(place: Path, outcomes: Sequence[Outcome]) -> list[Path | None]:
     """Of trainings that turned sick, each with a healthy checkpoint from before, the one that the experiment took."""
     found = [outcome.checkpoint for outcome in outcomes]
-    written = place / "evaluation.json"
-    if len(found) < 2 or not written.is_file():
-        return found
-    taken = json.loads(written.read_text(encoding="utf-8"))["checkpoint"]
-    return [path for path in found if str(path) == taken]
+    known = Evaluated.read(place) if len(found) > 1 else None
+    return found if known is None else [path for path in found if path == known.checkpoint]

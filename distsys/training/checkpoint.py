@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,11 +16,13 @@ from typing import Any
 
 import torch
 
-from distsys.errors import CheckpointError
-from distsys.files import sync, sync_folder
+from distsys.errors import CheckpointError, DamagedFile, DiskFull
+from distsys.files import full_disk_named, read_json, sync, sync_folder
 
 FORMAT = 1
-_MANIFEST = "manifest.json"
+_MANIFEST, _META, _MODEL, _TRAINING = "manifest.json", "meta.json", "model.pt", "training.pt"
+_FILES = (_META, _MODEL, _TRAINING)
+_NAME = re.compile(r"step-(\d{8})")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Checkpoint:
 
     def training_state(self) -> Mapping[str, Any]:
         """Raw weights, optimiser and scheduler, as needed to go on."""
-        return _load_tensors(self.path / "training.pt")
+        return _load_tensors(self.path / _TRAINING)
 
 
 def directory_of(folder: Path, step: int) -> Path:
@@ -68,49 +71,97 @@ def save(
     """Write a checkpoint below ``folder`` and return its directory.
 
     Raises:
-        CheckpointError: the disk refuses; nothing half-written is left under the final name.
+        DiskFull: there is no space.
+        CheckpointError: the disk refuses otherwise; nothing half-written is left under the final name, either way.
     """
     target = directory_of(folder, meta["step"])
     partial, aside = (target.with_name(f".{target.name}.{word}") for word in ("partial", "aside"))
+    content: dict[str, Mapping[str, Any]] = {
+        _MODEL: {"model": dict(model), "statistics": dict(statistics)},
+        _TRAINING: dict(training),
+        _META: {"format": FORMAT, **meta},
+    }
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _write(partial / "model.pt", {"model": dict(model), "statistics": dict(statistics)})
-        _write(partial / "training.pt", dict(training))
-        _write_json(partial / "meta.json", {"format": FORMAT, **meta})
-        _write_json(partial / _MANIFEST, {path.name: _sha256(path) for path in sorted(partial.iterdir())})
-        if target.is_dir():
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(target, aside)
-        os.replace(partial, target)
+        with full_disk_named(target):
+            _write_all(partial, content)
+            if target.is_dir():
+                shutil.rmtree(aside, ignore_errors=True)
+                os.replace(target, aside)
+            os.replace(partial, target)
         sync_folder(target.parent)
         shutil.rmtree(aside, ignore_errors=True)
+    except DiskFull:
+        _withdraw(partial, folder)
+        raise
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        _put_back(folder)
+        _withdraw(partial, folder)
         raise CheckpointError(
             f"{target}: cannot be written ({error.strerror})",
-            fix="free space or choose another --out, then repeat the command",
+            fix="let this user write there or choose another --out, then repeat the command",
         ) from error
     return target
 
 
-def load(path: Path) -> Checkpoint:
+def _write_all(partial: Path, content: Mapping[str, Mapping[str, Any]]) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, values in content.items():
+        (_write_json if name == _META else _write)(partial / name, values)
+    _write_json(partial / _MANIFEST, {path.name: _sha256(path) for path in sorted(partial.iterdir())})
+
+
+def _withdraw(partial: Path, folder: Path) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    _put_back(folder)
+
+
+def load(path: Path, *, identity: str | None = None) -> Checkpoint:
     """The checkpoint in directory ``path``, every file checked against its hash.
 
+    Args:
+        identity: of the run that it must be of; None takes that of any.
+
     Raises:
-        CheckpointError: it is missing, damaged or of another format.
+        CheckpointError: it is missing, damaged, of another format or of another run.
     """
     _verify(path)
-    meta = json.loads((path / "meta.json").read_text())
-    if meta.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {meta.get('format')}", expected=f"format {FORMAT}")
-    content = _load_tensors(path / "model.pt")
+    meta = read_meta(path)
+    if identity not in (None, meta.get("identity")):
+        found = str(meta.get("identity"))
+        raise CheckpointError(
+            f"{path}: is of another run, {found[:8]}",
+            expected=f"one of this run, {identity[:8] if identity else ''}",
+            fix=_fix(path),
+        )
+    content = _load_tensors(path / _MODEL)
+    if missing := [name for name in ("model", "statistics") if name not in content]:
+        raise CheckpointError(f"{path / _MODEL}: holds no {' and no '.join(missing)}", fix=_fix(path))
     return Checkpoint(path, meta, content["model"], content["statistics"])
 
 
-def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """What is said of the checkpoint in ``path``, without a look at its tensors.
+
+    Raises:
+        CheckpointError: it is damaged, or of another format.
+    """
+    try:
+        meta = read_json(path / _META, dict, fix=_fix(path))
+    except DamagedFile as error:
+        raise CheckpointError(error.found, expected=error.expected, fix=error.fix) from error
+    if meta.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {meta.get('format')}", expected=f"format {FORMAT}", fix=_fix(path))
+    named = _NAME.fullmatch(path.name)
+    if not isinstance(meta.get("step"), int) or (named and int(named[1]) != meta["step"]):
+        raise CheckpointError(f"{path / _META}: is of step {meta.get('step')}", expected=path.name, fix=_fix(path))
+    return meta
+
+
+def latest(folder: Path, *, identity: str | None = None) -> tuple[Checkpoint | None, list[str]]:
     """The newest intact checkpoint below a run's ``folder``, and what was wrong with newer ones.
+
+    Args:
+        identity: of the run.
 
     Raises:
         CheckpointError: there are checkpoints and none is intact; a run never restarts silently.
@@ -120,7 +171,7 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     found = sorted((folder / "checkpoints").glob("step-*"), reverse=True)
     for path in found:
         try:
-            return load(path), complaints
+            return load(path, identity=identity), complaints
         except CheckpointError as error:
             complaints.append(error.found)
     if found:
@@ -130,6 +181,15 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             fix=f"delete {folder} to start this run again",
         )
     return None, complaints
+
+
+def _fix(path: Path) -> str:
+    """What to do about a checkpoint that cannot be used: another one of its run, or the run again."""
+    if _NAME.fullmatch(path.name) is None:
+        return "name another checkpoint"
+    others = [other.name for other in sorted(path.parent.glob("step-*"), reverse=True) if other != path]
+    instead = f"name another one of {path.parent} ({', '.join(others)}), or " if others else ""
+    return f"{instead}delete {path.parents[1]} and repeat the command that made it: that run is trained again"
 
 
 def _put_back(folder: Path) -> None:
@@ -150,18 +210,33 @@ def keep_only(folder: Path, steps: Iterable[int]) -> None:
 
 def _verify(path: Path) -> None:
     try:
-        manifest = json.loads((path / _MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: no readable {_MANIFEST}", expected="a checkpoint directory") from error
+        manifest = read_json(path / _MANIFEST, dict, fix="")
+    except DamagedFile as error:
+        raise CheckpointError(
+            f"{path}: no readable {_MANIFEST}: {error.found}", expected="a checkpoint directory", fix=_fix(path)
+        ) from error
+    if missing := [name for name in _FILES if name not in manifest]:
+        raise CheckpointError(
+            f"{path / _MANIFEST}: does not name {', '.join(missing)}",
+            expected="the sha256 of every file of the checkpoint",
+            fix=_fix(path),
+        )
     for name, expected in manifest.items():
         file = path / name
         if not file.is_file() or _sha256(file) != expected:
-            raise CheckpointError(f"{file}: does not match its hash", expected=f"sha256 {expected[:12]}...")
+            raise CheckpointError(
+                f"{file}: does not match its hash", expected=f"sha256 {str(expected)[:12]}...", fix=_fix(path)
+            )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     with path.open("wb") as stream:
-        torch.save(content, stream)
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:  # of torch's zip writer, which the stream has left half-written
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
         stream.flush()
         sync(stream.fileno())
 
@@ -178,6 +253,10 @@ def _load_tensors(path: Path) -> Mapping[str, Any]:
         content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: holds more than tensors and plain values, and is not loaded") from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}", fix=_fix(path.parent)) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}", expected="named tensors")
     return content
 
 

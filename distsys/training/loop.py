@@ -14,13 +14,13 @@ from distsys.domains.protocol import Batch, to_device
 from distsys.errors import CheckpointError, StoppedByHealth
 from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
 from distsys.health.verdict import Verdict
-from distsys.tracking.spool import ATTEMPT
+from distsys.tracking.spool import ATTEMPT, read_metrics
 from distsys.training import checkpoint
 from distsys.training.context import FitContext
 from distsys.training.course import Course
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
-from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
+from distsys.training.interrupt import pending_signal, raise_if_interrupted, saving, signals_noted
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.origin import has_other_code, load_origin
@@ -28,8 +28,9 @@ from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
 from distsys.training.stamp import code_stamp
 from distsys.training.step import Stepper, seed_globally
+from distsys.training.stuck import watched
 
-_SEARCH_CHECKPOINT_S = 15.0
+SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
 _SAME_LOSS = 0.01
 """Of a validation loss: less is another machine's rounding, or too little to mislead moments."""
@@ -79,14 +80,21 @@ class Run:
 
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
+        rank = f"worker {self._workers.rank}" if self._workers.world_size > 1 else ""
+        with watched(self._context.folder, name=rank) as self._watch:
+            yield from self._validations()
+
+    def _validations(self) -> Iterator[Validation]:
         started, began = time.perf_counter(), self.step
         while not self.is_over:
-            batch = self._train_one_or_go_back()
+            with self._watch.piece("step"):
+                batch = self._train_one_or_go_back()
             if batch is None:
                 started, began = time.perf_counter(), self.step
             elif self._is_due():
                 speed = (self.step - began) / (time.perf_counter() - started)
-                validation = self._validate(batch, speed)
+                with self._watch.piece("validation"):
+                    validation = self._validate(batch, speed)
                 self._is_hopeless = self._spec.is_short and validation.is_lost
                 yield validation
                 started, began = time.perf_counter(), self.step
@@ -154,7 +162,7 @@ class Run:
         if to is None or self._course.rollbacks >= self._spec.rollbacks:
             return False
         try:
-            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to))
+            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to), identity=self._spec.identity)
         except CheckpointError as error:
             self._course.say(f"cannot go back: {error.found}")
             return False
@@ -216,7 +224,7 @@ class Run:
     def _should_save(self) -> bool:
         if self._spec.phase == "final":  # a candidate, too, may have to be named by its nearest checkpoint
             return True
-        return time.monotonic() - self._saved_at > _SEARCH_CHECKPOINT_S
+        return time.monotonic() - self._saved_at > SEARCH_CHECKPOINT_S
 
     def _save(self) -> None:
         """Every worker comes here, the first one writes; a signal, which others may not have, reaches none of several.
@@ -227,13 +235,14 @@ class Run:
         health = self._workers.gather(self._monitor.state())
         if not self._workers.is_first:
             return
-        checkpoint.save(
-            self._context.folder,
-            meta=self._meta(),
-            model=self._stepper.evaluated.state_dict(),
-            training={**self._stepper.state(), "health": health},
-            statistics=self.data.statistics,
-        )
+        with saving():
+            checkpoint.save(
+                self._context.folder,
+                meta=self._meta(),
+                model=self._stepper.evaluated.state_dict(),
+                training={**self._stepper.state(), "health": health},
+                statistics=self.data.statistics,
+            )
         kept = {self.step, self._previous_step} | self.selection.named_steps
         checkpoint.keep_only(self._context.folder, kept)
         self._previous_step = self.step
@@ -253,12 +262,16 @@ class Run:
         }
 
     def _resume(self) -> None:
-        found, complaints = checkpoint.latest(self._context.folder)
+        folder = self._context.folder
+        has_any = checkpoint.directory_of(folder, 0).parent.is_dir()
+        # The hash reads every key, which a rehearsal would take for their use.
+        found, complaints = checkpoint.latest(folder, identity=self._spec.identity if has_any else None)
         self.notes += [f"skipped a damaged checkpoint: {text}" for text in complaints]
         if found is None:
+            if not self._spec.is_short and (lines := read_metrics(folder)):
+                self.notes.append(f"no checkpoint is left of {len(lines)} validations: begins again at step 0")
             self._begin()
             return
-        assert found.meta["identity"] == self._spec.identity, "a run's folder is named by its identity"
         self._restore(found)
         self._course.load(found.meta["course"])
         if changed := changed_sets(found.meta, self.data):

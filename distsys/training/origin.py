@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from distsys.training import checkpoint
 from distsys.training.assess import ANY_METRIC, known_verdicts
 from distsys.training.checkpoint import Checkpoint, directory_of
 from distsys.training.data import changed_sets
+from distsys.training.evaluated import Evaluated
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Selection
 from distsys.training.spec import Origin
@@ -46,10 +46,8 @@ def _run_in(place: Path) -> Path:
     if any((place / "checkpoints").glob("step-*")):
         return place
     runs = sorted({path.parents[1] for path in place.glob("final/*/checkpoints/step-*")})
-    written = place / "evaluation.json"
-    if len(runs) > 1 and written.is_file():
-        taken = Path(json.loads(written.read_text(encoding="utf-8"))["checkpoint"]).parents[1]
-        runs = [run for run in runs if run == taken] or runs
+    if len(runs) > 1 and (known := Evaluated.read(place)) is not None:
+        runs = [run for run in runs if run == known.run] or runs
     if len(runs) == 1:
         return runs[0]
     raise UsageError(

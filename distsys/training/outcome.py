@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from distsys.domains.protocol import MetricSpec
-from distsys.files import write_json
+from distsys.files import full_disk_named, read_json, read_or_set_aside, write_json
 from distsys.health.judging import unanswered
 from distsys.health.verdict import Verdict
 from distsys.training.checkpoint import directory_of
 from distsys.training.selection import Choice, Selection
 
 _NAME = "outcome.json"
+_FIX = "repeat the command that made it: the run goes on from its newest checkpoint and writes it anew"
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,35 @@ class Outcome:
             "ended_by": [verdict.content() for verdict in self.ended_by],
             "standing": [verdict.content() for verdict in self.standing],
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_named(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / _NAME, content)
 
     @classmethod
     def read(cls, folder: Path, metric: MetricSpec) -> Self | None:
-        """The outcome in ``folder``, or None while the run has not ended."""
+        """The outcome in ``folder``, or None while the run has not ended.
+
+        Raises:
+            DamagedFile: it is torn.
+        """
         path = folder / _NAME
         if not path.is_file():
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, lambda content: cls._parsed(content, folder, metric), fix=_FIX)
+
+    @classmethod
+    def read_or_rebuild(cls, folder: Path, metric: MetricSpec, *, say: Callable[[str], None]) -> Self | None:
+        """The same for whoever lets the run go on where this is None: a torn one is set aside, and that is said."""
+        then = "the run goes on from its newest checkpoint and writes it anew"
+        return read_or_set_aside(folder / _NAME, lambda: cls.read(folder, metric), say=say, then=then)
+
+    @classmethod
+    def _parsed(cls, content: Mapping[str, Any], folder: Path, metric: MetricSpec) -> Self:
         selection = Selection(metric)
         selection.load(content["selection"])
         return cls(
             folder,
-            content["spec"],
+            dict(content["spec"]),
             selection,
             notes=tuple(content["notes"]),
             ended_early=content.get("ended_early", False),

@@ -28,6 +28,8 @@ def paired_floor(items: Sequence[float], others: Sequence[float]) -> float:
 
 _FORMER = 3
 """Former best checkpoints that are kept: the first of all, which the earliest onset spares, and the latest."""
+MOST_NAMED = 3 + _FORMER
+"""Steps that a selection names at most: the best, the nearest, the last healthy one, and the former best."""
 
 
 _AGAINST, _FEWEST = -0.7, 8

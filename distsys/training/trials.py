@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from distsys.domains.registry import get_domain
-from distsys.errors import DistsysError, StoppedByHealth
+from distsys.errors import DiskFull, DistsysError, Interrupted, RunFailed, StoppedByHealth
+from distsys.files import full_disk_named
 from distsys.health.verdict import FAILED, Verdict
-from distsys.tracking.spool import RunRecord, Spool
+from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.context import FitContext
 from distsys.training.interrupt import raise_if_interrupted, signals_noted
 from distsys.training.loop import Run
@@ -49,6 +51,7 @@ class Reading:
     Args:
         ended: whether the run is over, by its budget or because going on is pointless.
         failure: why there is no validation, or None.
+        no_space: which file a full disk kept from being written; the trial has not failed, and goes on when there is.
     """
 
     step: int
@@ -57,6 +60,7 @@ class Reading:
     verdicts: tuple[Verdict, ...] = ()
     ended: bool = False
     failure: Verdict | None = None
+    no_space: str = ""
 
 
 class TrialSource(Protocol):
@@ -87,24 +91,45 @@ class TrialRun:
     """
 
     def __init__(self, spec: Mapping[str, Any], folder: Path, record: RunRecord) -> None:
-        self._tracker = Spool.open(folder, record)
-        self._spec, self._folder = spec, folder
+        self._spec, self._folder, self._record = spec, folder, record
+        self._tracker: Spool | None = None
         self._run: Run | None = None
 
     def step(self) -> Reading:
-        """Train until the next validation; what goes wrong is a reading too."""
+        """Train until the next validation; what goes wrong is a reading too.
+
+        Raises:
+            Interrupted: a signal was noted; the state is saved.
+        """
         try:
-            return self._step()
+            return self._step_or_failure()
+        except DiskFull as error:
+            return Reading(self._run.step if self._run else 0, ended=True, no_space=error.found)
+
+    def _step_or_failure(self) -> Reading:
+        try:
+            with full_disk_named(self._folder):
+                return self._step()
+        except DiskFull:
+            raise
+        except Interrupted as error:
+            if self._tracker is not None:
+                self._tracker.finish("interrupted", error.found)
+            raise
         except StoppedByHealth as error:
             return self._failed(type(error).__name__, error.found, error.fix, known=error.verdicts)
         except DistsysError as error:
             return self._failed(type(error).__name__, error.found, error.fix)
         except Exception as error:
             # Whoever drives trials would repeat it and keep the reason to itself.
-            self._tracker.artifact("traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            assert self._tracker is not None, "a folder that cannot be opened is a RunFailed"
+            with full_disk_named(self._folder):
+                self._tracker.artifact("traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return self._failed(type(error).__name__, str(error), "see artifacts/traceback.txt in the trial's folder")
 
     def _step(self) -> Reading:
+        if self._tracker is None:
+            self._tracker = Spool.open(self._folder, self._record)
         if self._run is None:
             domain = get_domain(self._spec["config"]["domain"])
             spec = RunSpec.from_content(self._spec, domain)
@@ -127,7 +152,8 @@ class TrialRun:
     def _failed(self, kind: str, found: str, fix: str, *, known: Sequence[Verdict] = ()) -> Reading:
         step = self._run.step if self._run else 0
         verdict = known[0] if known else Verdict("stop", f"{FAILED}: {kind}", found, step, fix)
-        self._tracker.finish("failed", str(verdict), verdicts=[verdict])
+        if self._tracker is not None:
+            self._tracker.finish("failed", str(verdict), verdicts=[verdict])
         return Reading(step, ended=True, failure=verdict)
 
 
@@ -136,6 +162,7 @@ def run_alone(source: TrialSource, *, limit: int) -> None:
 
     Raises:
         Interrupted: a signal was noted.
+        DiskFull: there is no space; the run goes on when there is.
     """
     with signals_noted():
         for _ in range(limit):
@@ -150,6 +177,8 @@ def _carry_out(source: TrialSource, assignment: Assignment) -> None:
     while True:
         reading = run.step()
         raise_if_interrupted(KEPT)
+        if reading.no_space:
+            raise DiskFull.told(reading.no_space)
         if reading.failure is not None:
             return source.fail(assignment.key, reading.failure)
         if reading.ended:
@@ -157,6 +186,18 @@ def _carry_out(source: TrialSource, assignment: Assignment) -> None:
         if source.report(assignment.key, reading):
             note_pruned(assignment, reading)
             return source.complete(assignment.key)
+
+
+def note_failed(assignment: Assignment, verdict: Verdict) -> None:
+    """The run's process could not tell how it ended."""
+    Spool.open(assignment.folder, assignment.record).finish("failed", str(verdict), verdicts=[verdict])
+
+
+def note_interrupted(assignment: Assignment, why: str) -> None:
+    """The run's process was ended while it worked."""
+    with suppress(RunFailed):  # it was only about to begin
+        if read_status(assignment.folder).status == "running":
+            Spool(assignment.folder).finish("interrupted", why)
 
 
 def note_pruned(assignment: Assignment, last: Reading) -> None:

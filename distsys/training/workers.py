@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +12,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from distsys.errors import ConfigError
+from distsys.errors import ConfigError, RunFailed
+from distsys.training.interrupt import note_signal, pending_signal
 
 Value = TypeVar("Value")
 
@@ -33,16 +35,19 @@ class Workers:
         if self.world_size == 1:
             return module
         ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids)
+        return _Averaged(module, device_ids=ids)
 
     def all_finite(self, value: float) -> bool:
-        """Whether ``value`` is finite on every worker."""
+        """Whether ``value`` is finite on every worker; a signal that one has noted is noted on all from here on."""
         finite = math.isfinite(value)
         if self.world_size == 1:
             return finite
-        flag = torch.tensor(float(finite), device=self.device)
-        dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-        return bool(flag > 0)
+        flags = torch.tensor([float(finite), -float(pending_signal() or 0)], device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MIN)
+        all_are, number = flags.tolist()
+        if number < 0:
+            note_signal(-int(number))
+        return bool(all_are > 0)
 
     def from_first(self, value: Value | None) -> Value:
         """The value that the first worker passes in, on every worker."""
@@ -75,6 +80,40 @@ class Workers:
                 fix=f"batch_size: {(count // self.world_size + 1) * self.world_size}",
             )
         return range(start + self.rank, start + count, self.world_size)
+
+
+class _Averaged(DistributedDataParallel):
+    """Gradients averaged over workers, with a word on those that do not come.
+
+    torch could look for them by itself (``find_unused_parameters``), but then it cuts outputs off from the terms, so
+    that no check sees any more how a term depends on them.
+    """
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        """What the module gives.
+
+        Raises:
+            RunFailed: the step before gave some parameters no gradient, for which the workers would wait.
+        """
+        try:
+            return super().forward(*given, **named)  # type: ignore[no-untyped-call]  # torch says no types
+        except RuntimeError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        found = _NO_GRADIENT.search(str(error))
+        if found is None:
+            return error
+        names = [name.removeprefix("model.") for name, item in self.module.named_parameters() if item.requires_grad]
+        missing = ", ".join(names[int(index)] for index in found[1].split())
+        return RunFailed(
+            f"parameters without gradient: {missing}; several workers cannot average what does not come",
+            expected="a term that depends on every trained parameter, at every step",
+            fix="take them out of the model or freeze them (requires_grad_(False)), or train with --workers 1",
+        )
+
+
+_NO_GRADIENT = re.compile(r"Parameter indices which did not receive grad for rank \d+: ((?:\d+ ?)+)")
 
 
 def pick_device(wanted: str, *, index: int = 0) -> torch.device:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
 import pytest
+from optuna.storages import JournalStorage
 
-from distsys.cluster.study import RungPruner, Study
+from distsys.cluster.rungs import RungPruner
+from distsys.cluster.study import Study
 from distsys.config.space import Dimension, SearchSpace
 from distsys.domains.protocol import MetricSpec
 from distsys.files import cut_torn_tail
@@ -77,7 +78,7 @@ def test_a_crash_during_recovery_neither_loses_nor_doubles_a_trial(
 ) -> None:
     study = open_study(tmp_path)
     lost, params = study.ask()
-    monkeypatch.setattr(optuna.Study, "tell", _crash)
+    monkeypatch.setattr(JournalStorage, "set_trial_state_values", _crash)
     with pytest.raises(KeyboardInterrupt):
         open_study(tmp_path)
     monkeypatch.undo()

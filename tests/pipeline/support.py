@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distsys.cluster.study import TrialRow
+from distsys.cluster.rows import TrialRow
 from distsys.console import Console
 from distsys.health.verdict import Verdict
 from distsys.pipeline.experiment import Experiment, load_experiment

@@ -11,7 +11,8 @@ import pytest
 from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
 from distsys.health.verdict import Verdict
-from distsys.pipeline.handoff import Handoff, _CandidateSource, _chosen, _rank, nearest_candidate, run_handoff
+from distsys.pipeline.handoff import _CandidateSource, _chosen, _rank, nearest_candidate, run_handoff
+from distsys.pipeline.ranking import Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.training.trials import NO_VALIDATION
 from tests.pipeline.support import SICK, experiment, leave_outcome, local_means, row

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distsys.errors import RunFailed
+from distsys.errors import DiskFull, RunFailed
 from distsys.tracking.spool import (
     RunRecord,
     Spool,
@@ -93,7 +93,7 @@ def test_disk_full_leaves_whole_lines_and_goes_on_after_space_is_freed(
     real_write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:9]))
-        with pytest.raises(RunFailed, match=r"metrics\.jsonl: cannot be written: only 9 of") as caught:
+        with pytest.raises(DiskFull, match=r"metrics\.jsonl: no space left on the disk") as caught:
             spool.log({"loss": 2.0}, step=1)
     assert "free space" in str(caught.value)
     spool.log({"loss": 2.0}, step=1)
@@ -109,7 +109,7 @@ def test_status_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(RunFailed, match=r"status\.json: cannot be written: No space left"):
+        with pytest.raises(DiskFull, match=r"status\.json: no space left on the disk"):
             spool.finish("finished")
     assert read_status(tmp_path).status == "running"
     assert not list(tmp_path.glob(".*"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from distsys.errors import CheckpointError
+from distsys.errors import CheckpointError, DiskFull
 from distsys.training import checkpoint
 from distsys.training.loop import fit
 from tests.training.support import make_context
@@ -50,6 +51,67 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_so(tmp_path: Path, harm: s
     assert found.step == 1
     assert len(complaints) == 1
     assert "step-00000002" in complaints[0]
+
+
+@pytest.mark.parametrize("name", ["model.pt", "training.pt", "meta.json", "manifest.json"])
+def test_a_file_of_an_older_checkpoint_is_not_taken_for_that_of_the_newer(tmp_path: Path, name: str) -> None:
+    older, newer = save(tmp_path, 1), save(tmp_path, 2)
+    (newer / name).write_bytes((older / name).read_bytes())
+    found, complaints = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.step, len(complaints)) == (1, 1)
+
+
+def rehash(path: Path) -> None:
+    """A manifest that fits whatever the other files are by now."""
+    names = [item.name for item in sorted(path.iterdir()) if item.name != "manifest.json"]
+    manifest = {name: checkpoint._sha256(path / name) for name in names}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("meta.json", b'{"format": 0, "step": 2, "identity": "ours"}', "format 0"),
+        ("meta.json", b'{"format": 1, "step": 2, "identity": "theirs"}', "is of another run, theirs"),
+        ("meta.json", b'{"format": 1, "identity": "ours"}', "is of step None"),
+        ("meta.json", b'{"format": 1, "step": 1, "identity": "ours"}', "is of step 1"),
+        ("meta.json", b"[]", "holds a list"),
+        ("model.pt", b"nothing that torch wrote", "model.pt"),
+    ],
+)
+def test_what_fits_its_hash_and_is_not_of_this_run_is_passed_over_too(
+    tmp_path: Path, name: str, content: bytes, word: str
+) -> None:
+    for step in (1, 2):
+        meta = json.dumps({"format": 1, "step": step, "identity": "ours"})
+        (save(tmp_path, step) / "meta.json").write_text(meta)
+        rehash(checkpoint.directory_of(tmp_path, step))
+    newer = checkpoint.directory_of(tmp_path, 2)
+    (newer / name).write_bytes(content)
+    rehash(newer)
+    found, complaints = checkpoint.latest(tmp_path, identity="ours")
+    assert found is not None
+    assert found.step == 1
+    assert len(complaints) == 1
+    assert word in complaints[0]
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"model.pt": "0"}', "lacking"])
+def test_a_manifest_that_vouches_for_less_than_all_files_is_damaged(tmp_path: Path, content: str) -> None:
+    path = save(tmp_path, 1)
+    save(tmp_path, 2)
+    whole = json.loads((path / "manifest.json").read_text())
+    if content == "lacking":
+        content = json.dumps({name: digest for name, digest in whole.items() if name != "training.pt"})
+    newer = checkpoint.directory_of(tmp_path, 2)
+    (newer / "manifest.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"manifest\.json") as caught:
+        checkpoint.load(newer)
+    assert f"name another one of {newer.parent} (step-00000001), or delete {tmp_path}" in caught.value.fix
+    found, complaints = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.step, len(complaints)) == (1, 1)
 
 
 def test_when_none_is_intact_the_run_does_not_start_again_silently(tmp_path: Path) -> None:
@@ -142,7 +204,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_checkpoint(tmp_path: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_write_json", full)
-        with pytest.raises(CheckpointError, match="No space left"):
+        with pytest.raises(DiskFull, match="step-00000002: no space left on the disk"):
             save(tmp_path, 2)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
 
@@ -166,3 +228,17 @@ def test_a_run_resumed_from_a_damaged_checkpoint_says_so_and_ends_the_same(outsi
     assert "resumed at step 90 of 120" in outcome.notes
     after = checkpoint.load(checkpoint.directory_of(tmp_path / "cut", 120)).model
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_of_another_run_and_a_start_from_nothing_are_said(outside: Path, tmp_path: Path) -> None:
+    fit(make_context(outside, tmp_path / "cut"))
+    newest = checkpoint.directory_of(tmp_path / "cut", 120)
+    meta = json.loads((newest / "meta.json").read_text())
+    (newest / "meta.json").write_text(json.dumps({**meta, "identity": "f" * 64}))
+    rehash(newest)
+    outcome = fit(make_context(outside, tmp_path / "cut"))
+    assert any("is of another run, ffffffff" in note for note in outcome.notes)
+    assert "resumed at step 90 of 120" in outcome.notes
+    shutil.rmtree(tmp_path / "cut" / "checkpoints")
+    outcome = fit(make_context(outside, tmp_path / "cut"))
+    assert outcome.notes == ("no checkpoint is left of 4 validations: begins again at step 0",)

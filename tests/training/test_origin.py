@@ -311,7 +311,7 @@ def test_of_several_finals_the_evaluated_one_is_taken(tmp_path: Path, source: Pa
         find_origin(experiment)
     assert f"fix: name one of them: {experiment / 'final' / 'a'}, {experiment / 'final' / 'b'}" in str(caught.value)
     taken = checkpoint.directory_of(experiment / "final" / "b", 20)
-    (experiment / "evaluation.json").write_text(json.dumps({"checkpoint": str(taken)}))
+    (experiment / "evaluation.json").write_text(json.dumps({"checkpoint": str(taken), "verdicts": []}))
     assert find_origin(experiment)[0].path == checkpoint.directory_of(experiment / "final" / "b", 60)
 
 

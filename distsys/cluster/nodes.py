@@ -1,0 +1,61 @@
+"""The machines that work is given to, and how much of it fits on them at a time."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distsys.files import num_cpus
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine.
+
+    Args:
+        is_driver: whether the command itself runs on it.
+    """
+
+    name: str
+    cpus: int
+    gpus: int
+    is_driver: bool
+
+
+def this_machine() -> Node:
+    """The machine of this process, as a private cluster on it would see it."""
+    import torch
+
+    return Node(platform.node() or "this machine", num_cpus(), torch.cuda.device_count(), is_driver=True)
+
+
+def cluster_nodes() -> list[Node]:
+    """Every node of the cluster that this process is connected to, by address."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    found = []
+    for item in ray.nodes():
+        if item["Alive"]:
+            resources = item["Resources"]
+            cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+            found.append(Node(item["NodeManagerAddress"], cpus, gpus, is_driver=item["NodeID"] == own))
+    return sorted(found, key=lambda node: node.name)
+
+
+def takes_gpu(device: str, nodes: Sequence[Node]) -> bool:
+    """Whether a process of ``device`` (``auto``, ``cpu``, ``cuda``) should be given a GPU of these nodes."""
+    return device == "cuda" or (device == "auto" and any(node.gpus for node in nodes))
+
+
+def processes_on(node: Node, *, cpus: int, use_gpu: bool) -> int:
+    """Processes of so many CPUs (and one GPU) that fit on ``node`` at a time."""
+    fitting = node.cpus // cpus
+    return min(fitting, node.gpus) if use_gpu else fitting
+
+
+def processes_that_fit(nodes: Sequence[Node], *, cpus: int, use_gpu: bool, wanted: int | None = None) -> int:
+    """The same over all ``nodes``, at most ``wanted``; none is spread over two of them."""
+    fitting = sum(processes_on(node, cpus=cpus, use_gpu=use_gpu) for node in nodes)
+    return fitting if wanted is None else min(fitting, wanted)

@@ -1,0 +1,20 @@
+"""``distsys plan``: what an experiment will take, before anything is spent."""
+
+from __future__ import annotations
+
+import argparse
+
+from distsys.commands.experiments import load, means
+from distsys.commands.output import show
+
+
+def plan(options: argparse.Namespace) -> int:
+    """``distsys plan``: 2 where config, data or this machine do not let the experiment begin."""
+    from distsys.pipeline.plan import planned
+    from distsys.pipeline.plan_text import expenses, plan_content, plan_text
+
+    given = means(options)
+    found = planned(load(options), num_workers=given.num_workers, is_local=given.is_local)
+    spent = expenses(found, cost_per_hour=options.cost_per_hour, watts=options.watts)
+    show(options, plan_content(found, spent), plan_text(found, spent))
+    return 0

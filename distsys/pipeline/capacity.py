@@ -1,0 +1,72 @@
+"""How much of an experiment fits at a time on this machine, or on the cluster that it will join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distsys.cluster.nodes import Node, processes_on, processes_that_fit, takes_gpu, this_machine
+from distsys.config.schema import CoreConfig
+from distsys.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Where runs go.
+
+    Args:
+        together: trials at a time.
+        use_gpu: whether each process is given a GPU.
+        is_cluster: whether the nodes are those of a running cluster.
+        num_workers: of the final training.
+    """
+
+    nodes: Sequence[Node]
+    together: int
+    cpus_per_trial: int
+    use_gpu: bool
+    is_cluster: bool
+    num_workers: int
+
+    def rounds(self, runs: int) -> float:
+        """By how much so many runs take longer than one."""
+        return max(1.0, runs / self.together)
+
+    def on(self, node: Node) -> int:
+        """Trials at a time on ``node``, at most."""
+        return min(self.together, processes_on(node, cpus=self.cpus_per_trial, use_gpu=self.use_gpu))
+
+
+def capacity_for(config: CoreConfig, *, num_workers: int, is_local: bool) -> Capacity:
+    """What fits; Ray is asked only where a cluster is named by ``RAY_ADDRESS``.
+
+    Raises:
+        ConfigError: not one trial fits, or not all workers do.
+        RunFailed: the cluster cannot be reached.
+    """
+    from distsys.cluster.asking import asked_nodes
+    from distsys.cluster.session import joins_cluster
+
+    cpus = config.cpu_threads
+    if is_local:
+        return Capacity([this_machine()], 1, cpus, False, False, 1)
+    is_cluster = joins_cluster()
+    nodes = asked_nodes() if is_cluster else [this_machine()]
+    use_gpu = takes_gpu(config.device, nodes)
+    together = processes_that_fit(nodes, cpus=cpus, use_gpu=use_gpu, wanted=config.search.concurrent_trials)
+    if together < 1:
+        raise _no_room(f"a trial of {_each(cpus, use_gpu)}", nodes, fix="lower cpu_threads, or set device: cpu")
+    workers = processes_that_fit(nodes, cpus=1, use_gpu=use_gpu)
+    if num_workers > max(1, workers):
+        found = f"{num_workers} workers of {_each(1, use_gpu)} each"
+        raise _no_room(found, nodes, fix=f"--workers {max(1, workers)}, or more nodes")
+    return Capacity(nodes, min(together, config.search.trials), cpus, use_gpu, is_cluster, num_workers)
+
+
+def _each(cpus: int, use_gpu: bool) -> str:
+    return f"{cpus} CPU{'s' if cpus > 1 else ''}{' and a GPU' if use_gpu else ''}"
+
+
+def _no_room(found: str, nodes: Sequence[Node], *, fix: str) -> ConfigError:
+    there = "; ".join(f"{node.name}: {node.cpus} CPUs, {node.gpus} GPUs" for node in nodes) or "no node"
+    return ConfigError(f"no room for {found} ({there})", expected="each to fit on one node", fix=fix)
