@@ -58,7 +58,20 @@ def data_options(parser: Any) -> None:
 def training_options(parser: Any) -> None:
     experiment_options(parser)
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="workers of the final training (default: 1)"
+        "--workers",
+        type=_team,
+        default=(1, 1),
+        metavar="N",
+        help="workers of the final training (default: 1); 2-4 lets them become fewer and more with the cluster",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        type=_label,
+        default=[],
+        metavar="NAME=VALUE",
+        dest="labels",
+        help="give these workers to nodes with this Ray label alone; may be repeated",
     )
 
 
@@ -208,6 +221,22 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return value
+
+
+def _team(text: str) -> tuple[int, int]:
+    """Fewest and most workers, of ``3`` or ``2-4``."""
+    low, dash, high = text.partition("-")
+    fewest, most = _positive(low), _positive(high if dash else low)
+    if fewest > most:
+        raise argparse.ArgumentTypeError(f"'{text}' begins with more workers than it ends with")
+    return fewest, most
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value
 
 
 def _rate(text: str) -> float:

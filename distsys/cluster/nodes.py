@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from distsys.files import num_cpus
 
@@ -15,12 +15,18 @@ class Node:
 
     Args:
         is_driver: whether the command itself runs on it.
+        labels: Ray's, such as ``ray start --labels`` sets.
     """
 
     name: str
     cpus: int
     gpus: int
     is_driver: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, labels: Mapping[str, str]) -> bool:
+        """Whether all of ``labels`` are among its own."""
+        return labels.items() <= self.labels.items()
 
 
 def this_machine() -> Node:
@@ -40,7 +46,8 @@ def cluster_nodes() -> list[Node]:
         if item["Alive"]:
             resources = item["Resources"]
             cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
-            found.append(Node(item["NodeManagerAddress"], cpus, gpus, is_driver=item["NodeID"] == own))
+            is_driver = item["NodeID"] == own
+            found.append(Node(item["NodeManagerAddress"], cpus, gpus, is_driver, item.get("Labels", {})))
     return sorted(found, key=lambda node: node.name)
 
 

@@ -14,7 +14,8 @@ import ray.train
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
-from distsys.cluster.session import carried_out, concurrent_trials, joins_cluster, wants_gpu
+from distsys.cluster.nodes import cluster_nodes, processes_that_fit
+from distsys.cluster.session import carried_out, joins_cluster, wants_gpu
 from distsys.cluster.sharing import Shared
 from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.domains.registry import get_domain
@@ -26,14 +27,15 @@ from distsys.training.interrupt import signals_noted
 from distsys.training.loop import fit
 from distsys.training.spec import RunSpec
 from distsys.training.stuck import end_worker, stuck_ends, take_stuck
+from distsys.training.team import Team
 from distsys.training.workers import Workers
 
 _RESTARTS = 2
 """Times that a dead worker group is started again, from the last checkpoint."""
 
 
-def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_workers: int, device: str) -> None:
-    """Train ``spec`` on ``num_workers`` workers; checkpoints, metrics and outcome go to ``folder``.
+def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, team: Team, device: str) -> None:
+    """Train ``spec`` on the workers of ``team``; checkpoints, metrics and outcome go to ``folder``.
 
     ``folder`` must be on storage that every worker sees.
 
@@ -44,7 +46,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
     """
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what fails is told by us
     use_gpu = wants_gpu(device)
-    _require_room(num_workers, use_gpu=use_gpu)
+    _require_room(team, use_gpu=use_gpu)
     trainer = TorchTrainer(
         _work,
         train_loop_config={
@@ -53,7 +55,11 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
             "record": vars(record),
             "shared": Shared(),
         },
-        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
+        scaling_config=ScalingConfig(
+            num_workers=(team.fewest, team.most) if team.is_elastic else team.most,
+            use_gpu=use_gpu,
+            label_selector=dict(team.labels) or None,
+        ),
         run_config=RunConfig(
             # A reused name would make Ray resume; resuming is our checkpoints' business.
             name=f"{folder.name}-{os.getpid()}",
@@ -71,30 +77,33 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, num_worker
                 kept=f"the run goes on from its last checkpoint in {folder}",
             )
     except ray.train.TrainingFailedError as error:
-        raise _failed(error, folder, num_workers) from error
+        raise _failed(error, folder, team) from error
     finally:
         shutil.rmtree(folder / ".ray", ignore_errors=True)
     _raise_again(result.return_value)
 
 
-def _require_room(num_workers: int, *, use_gpu: bool) -> None:
+def _require_room(team: Team, *, use_gpu: bool) -> None:
     """Raises RunFailed where a cluster of our own, which does not grow, can never hold the workers."""
-    there = concurrent_trials(None, cpus_per_trial=1, use_gpu=use_gpu)
-    if there < num_workers and not joins_cluster():
+    nodes = [node for node in cluster_nodes() if node.has(team.labels)]
+    there = processes_that_fit(nodes, cpus=1, use_gpu=use_gpu)
+    if there < team.fewest and not joins_cluster():
         what = "GPU" if use_gpu else "CPU"
+        where = f" on nodes labelled {team.labels_text}" if team.labels else ""
+        fix = f"--workers {there}" if there else "no --label"
         raise RunFailed(
-            f"{num_workers} workers need a {what} each, and there are {there}",
+            f"{team.fewest} workers need a {what} each{where}, and there are {there}",
             expected=f"at most {there} workers",
-            fix=f"--workers {max(1, there)}, or a cluster that has more",
+            fix=f"{fix}, or a cluster that has more",
         )
 
 
-def _failed(error: Exception, folder: Path, num_workers: int) -> RunFailed:
+def _failed(error: Exception, folder: Path, team: Team) -> RunFailed:
     if stuck := take_stuck(folder):
         fix = "mend what it waited for; artifacts/stuck.txt in the run's folder holds the stack"
-        return RunFailed(f"training on {num_workers} workers was stuck: {stuck}", fix=fix)
+        return RunFailed(f"training on {team} workers was stuck: {stuck}", fix=fix)
     said = " ".join(str(error).split())[:400]
-    return RunFailed(f"training on {num_workers} workers failed: {said}", fix="the same command resumes")
+    return RunFailed(f"training on {team} workers failed: {said}", fix="the same command resumes")
 
 
 def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -68,14 +68,18 @@ def _require_lasting(out: Path) -> None:
 def means(options: argparse.Namespace) -> Means:
     from distsys.console import Console
     from distsys.pipeline.means import Means
+    from distsys.training.team import Team
 
-    workers = getattr(options, "workers", 1)
-    if options.local and workers > 1:
-        raise UsageError(f"--local with --workers {workers}", expected="one worker", fix="leave out one of the two")
+    fewest, most = getattr(options, "workers", (1, 1))
+    team = Team(fewest, most, dict(getattr(options, "labels", [])))
+    if options.local and team != Team():
+        raise UsageError(
+            "--local with --workers or --label", expected="one worker in this process", fix="leave out one of the two"
+        )
     console = Console(quiet=options.quiet or options.json)
     return Means(
         console,
-        num_workers=workers,
+        team=team,
         is_local=options.local,
         examines=not getattr(options, "no_doctor", True),
         is_verbose=getattr(options, "verbose", False),

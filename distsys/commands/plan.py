@@ -14,7 +14,7 @@ def plan(options: argparse.Namespace) -> int:
     from distsys.pipeline.plan_text import expenses, plan_content, plan_text
 
     given = means(options)
-    found = planned(load(options), num_workers=given.num_workers, is_local=given.is_local)
+    found = planned(load(options), team=given.team, is_local=given.is_local)
     spent = expenses(found, cost_per_hour=options.cost_per_hour, watts=options.watts)
     show(options, plan_content(found, spent), plan_text(found, spent))
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from distsys.cluster.nodes import Node, processes_on, processes_that_fit, takes_gpu, this_machine
 from distsys.config.schema import CoreConfig
 from distsys.errors import ConfigError
+from distsys.training.team import Team
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Capacity:
         return min(self.together, processes_on(node, cpus=self.cpus_per_trial, use_gpu=self.use_gpu))
 
 
-def capacity_for(config: CoreConfig, *, num_workers: int, is_local: bool) -> Capacity:
+def capacity_for(config: CoreConfig, *, team: Team, is_local: bool) -> Capacity:
     """What fits; Ray is asked only where a cluster is named by ``RAY_ADDRESS``.
 
     Raises:
-        ConfigError: not one trial fits, or not all workers do.
+        ConfigError: not one trial fits, or not the fewest workers.
         RunFailed: the cluster cannot be reached.
     """
     from distsys.cluster.asking import asked_nodes
@@ -56,10 +57,14 @@ def capacity_for(config: CoreConfig, *, num_workers: int, is_local: bool) -> Cap
     together = processes_that_fit(nodes, cpus=cpus, use_gpu=use_gpu, wanted=config.search.concurrent_trials)
     if together < 1:
         raise _no_room(f"a trial of {_each(cpus, use_gpu)}", nodes, fix="lower cpu_threads, or set device: cpu")
-    workers = processes_that_fit(nodes, cpus=1, use_gpu=use_gpu)
-    if num_workers > max(1, workers):
-        found = f"{num_workers} workers of {_each(1, use_gpu)} each"
-        raise _no_room(found, nodes, fix=f"--workers {max(1, workers)}, or more nodes")
+    labelled = [node for node in nodes if node.has(team.labels)]
+    workers = processes_that_fit(labelled, cpus=1, use_gpu=use_gpu)
+    if team.labels and not workers:
+        raise _no_room(f"workers on nodes labelled {team.labels_text}", labelled, fix="another --label, or such nodes")
+    if team.fewest > max(1, workers):
+        found = f"{team.fewest} workers of {_each(1, use_gpu)} each"
+        raise _no_room(found, labelled, fix=f"--workers {max(1, workers)}, or more nodes")
+    num_workers = min(team.most, max(1, workers))
     return Capacity(nodes, min(together, config.search.trials), cpus, use_gpu, is_cluster, num_workers)
 
 

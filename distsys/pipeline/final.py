@@ -20,6 +20,7 @@ from distsys.training.evaluate import Validation
 from distsys.training.loop import fit
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
+from distsys.training.team import Team
 from distsys.training.workers import Workers, pick_device
 
 _TAIL_S = 0.5
@@ -56,7 +57,7 @@ def train(
         means.watch(folder)
         with means.console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
             if through_ray:
-                _on_workers(spec, folder, record, means.num_workers, bar, domain.selection)
+                _on_workers(spec, folder, record, means.team, bar, domain.selection)
             else:
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
@@ -79,12 +80,12 @@ def _in_process(spec: RunSpec, domain: AnyDomain, folder: Path, spool: Spool, ba
     fit(FitContext(spec, domain, folder, workers, spool, show))
 
 
-def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, num_workers: int, bar: Bar, metric: MetricSpec) -> None:
+def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, team: Team, bar: Bar, metric: MetricSpec) -> None:
     from distsys.cluster.session import ray_session
     from distsys.cluster.train import fit_on_workers
 
     with ray_session(), _following(folder, bar, metric):
-        fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device=spec.config.device)
+        fit_on_workers(spec, folder=folder, record=record, team=team, device=spec.config.device)
 
 
 @contextmanager

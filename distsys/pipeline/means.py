@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distsys.config.schema import CoreConfig
 from distsys.console import Console
 from distsys.training.interrupt import pending_signal
+from distsys.training.team import Team
 from distsys.training.trials import TrialSource, run_alone
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Means:
     """Handed through the phases of an experiment.
 
     Args:
-        num_workers: of the final training.
+        team: workers of the final training.
         is_local: everything in this process, without Ray and MLflow.
         examines: whether the doctor looks at an experiment before its search.
         is_verbose: whether all that it looked at is said.
@@ -37,7 +38,7 @@ class Means:
     """
 
     console: Console
-    num_workers: int = 1
+    team: Team = field(default_factory=Team)
     is_local: bool = False
     examines: bool = True
     is_verbose: bool = False

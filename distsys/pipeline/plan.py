@@ -22,8 +22,9 @@ from distsys.training.data import built_data
 from distsys.training.loop import SEARCH_CHECKPOINT_S
 from distsys.training.selection import MOST_NAMED
 from distsys.training.spec import RunSpec
+from distsys.training.team import Team
 from distsys.training.timing import Pace, Span, measured
-from distsys.training.workers import Workers, pick_device
+from distsys.training.workers import pick_device
 
 _REPORT_S = 5.0
 """Drawing and writing a report, in each of three domains."""
@@ -81,7 +82,7 @@ class Plan:
         return total
 
 
-def planned(experiment: Experiment, *, num_workers: int, is_local: bool) -> Plan:
+def planned(experiment: Experiment, *, team: Team, is_local: bool) -> Plan:
     """Try the experiment, time its first steps, and add up.
 
     Raises:
@@ -90,8 +91,9 @@ def planned(experiment: Experiment, *, num_workers: int, is_local: bool) -> Plan
         StoppedByHealth: its first steps show that going on is pointless.
     """
     config = experiment.config
-    Workers(pick_device("cpu"), 0, num_workers).share_of(0, config.batch_size)
-    capacity = capacity_for(config, num_workers=num_workers, is_local=is_local)
+    team.require_equal_shares(config.batch_size)
+    capacity = capacity_for(config, team=team, is_local=is_local)
+    num_workers = capacity.num_workers
     began = time.perf_counter()
     preflight(experiment)
     prepared_s = time.perf_counter() - began

@@ -31,6 +31,7 @@ from distsys.training.data import built_data, frozen_sets, set_digests
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.stamp import code_stamp
+from distsys.training.team import Team
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
 @contextmanager
 def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
+    means.team.require_equal_shares(experiment.config.batch_size)
     preflight(experiment)
     folder = experiment.folder
     with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
@@ -249,13 +251,12 @@ def _unsearched(error: CheckpointError, candidate: Candidate) -> CheckpointError
 
 
 def _final_training(experiment: Experiment, candidate: Candidate, spec: RunSpec, means: Means) -> Outcome:
-    number = means.num_workers
     folder = experiment.home / "final" / spec.identity[:8]
     params, tags = _of_run(spec)
     tags |= {"distsys.trial": str(candidate.trial), "distsys.phase": "final"}
     record = RunRecord("final", "final", str(experiment.folder), params, tags)
-    means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {number}")
-    through_ray = not means.is_local and (number > 1 or _is_elsewhere(spec.config.device))
+    means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {means.team}")
+    through_ray = not means.is_local and (means.team != Team() or _is_elsewhere(spec.config.device))
     outcome = train(spec, experiment.domain, folder=folder, record=record, through_ray=through_ray, means=means)
     if outcome.checkpoint is not None:
         manifest = Spool(folder).artifact("manifest.json")

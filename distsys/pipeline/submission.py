@@ -43,7 +43,8 @@ def command_of(options: argparse.Namespace, package: Package, *, is_here: bool) 
     words += ["--preset", options.preset] if options.preset else []
     words += [word for item in overrides for word in ("--set", item)]
     words += ["--space", _place(options.space, package, "--space", is_here=is_here)] if options.space else []
-    words += ["--workers", str(options.workers)] if options.workers > 1 else []
+    words += ["--workers", "-".join(map(str, options.workers))] if options.workers != (1, 1) else []
+    words += [word for name, value in options.labels for word in ("--label", f"{name}={value}")]
     words += [f"--{name.replace('_', '-')}" for name in ("local", "no_doctor", "verbose") if getattr(options, name)]
     return [*words, "--out", str(out.absolute())]
 

@@ -11,12 +11,13 @@ import torch
 
 from distsys.cluster.session import ray_session
 from distsys.cluster.train import fit_on_workers
-from distsys.errors import ConfigError
+from distsys.errors import ConfigError, RunFailed
 from distsys.tracking.spool import RunRecord
 from distsys.training.loop import fit
 from distsys.training.origin import find_origin
 from distsys.training.outcome import Outcome
 from distsys.training.spec import Origin, RunSpec
+from distsys.training.team import Team
 from tests.training.support import make_context, make_spec
 from tests.training.test_loop import assert_same_weights, numbers, weights
 
@@ -35,7 +36,7 @@ def cluster(outside: Path) -> Iterator[None]:
 def through_ray(outside: Path, folder: Path, num_workers: int, *overrides: str, origin: Origin | None = None) -> None:
     spec = replace(make_spec(outside, *overrides)[0], origin=origin)
     record = RunRecord("train", "test", None, {}, {})
-    fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device="cpu")
+    fit_on_workers(spec, folder=folder, record=record, team=Team(num_workers, num_workers), device="cpu")
 
 
 def test_one_worker_equals_the_local_loop_to_the_bit(cluster: None, outside: Path, tmp_path: Path) -> None:
@@ -78,3 +79,20 @@ def test_another_runs_weights_are_started_from_by_one_worker_and_by_two(
 def test_an_error_of_the_users_comes_back_as_itself(cluster: None, outside: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch_size = 33 over 2 workers"):
         through_ray(outside, tmp_path / "two", 2, "batch_size=33")
+
+
+def test_a_team_that_may_be_smaller_trains_what_one_worker_does(cluster: None, outside: Path, tmp_path: Path) -> None:
+    """The cluster has two CPUs: of one to three workers two are there."""
+    fit(make_context(outside, tmp_path / "one", "batch_size=36"))
+    spec, record = make_spec(outside, "batch_size=36")[0], RunRecord("train", "test", None, {}, {})
+    fit_on_workers(spec, folder=tmp_path / "team", record=record, team=Team(1, 3), device="cpu")
+    one, team = weights(tmp_path / "one", 120), weights(tmp_path / "team", 120)
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, team[name], rtol=TOLERANCE, atol=TOLERANCE), name
+
+
+def test_workers_for_labelled_nodes_need_such_nodes(cluster: None, outside: Path, tmp_path: Path) -> None:
+    spec, record = make_spec(outside)[0], RunRecord("train", "test", None, {}, {})
+    with pytest.raises(RunFailed, match="on nodes labelled disk=fast, and there are 0") as caught:
+        fit_on_workers(spec, folder=tmp_path, record=record, team=Team(2, 2, {"disk": "fast"}), device="cpu")
+    assert caught.value.fix == "no --label, or a cluster that has more"

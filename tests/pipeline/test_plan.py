@@ -21,6 +21,7 @@ from distsys.pipeline.plan import _share_of_steps, planned, rungs
 from distsys.pipeline.plan_text import duration, size
 from distsys.specs import MetricSpec
 from distsys.training.spec import RunSpec
+from distsys.training.team import Team
 from distsys.training.timing import Pace, Span
 
 Call = Callable[..., tuple[int, str, str]]
@@ -93,7 +94,7 @@ def test_the_disk_is_for_the_largest_of_the_searched_sizes(outside: Path, tmp_pa
     for widths in ("[4, 16]", "[4, 4096]"):
         space.write_text(f"model.width: {{choices: {widths}}}")
         experiment = load_experiment(str(outside / "sine.yaml"), root=tmp_path, space=space)
-        found[widths] = planned(experiment, num_workers=1, is_local=True).checkpoint_bytes
+        found[widths] = planned(experiment, team=Team(), is_local=True).checkpoint_bytes
     assert found["[4, 4096]"] > 10 * found["[4, 16]"]
 
 
@@ -104,6 +105,10 @@ def test_the_disk_is_for_the_largest_of_the_searched_sizes(outside: Path, tmp_pa
         (["--set", "cpu_threads=4"], ["no room for a trial of 4 CPUs (here: 2 CPUs, 0 GPUs)", "lower cpu_threads"]),
         (["--workers", "8"], ["no room for 8 workers of 1 CPU each", "--workers 2"]),
         (["--workers", "3"], ["batch_size = 32 over 3 workers", "batch_size: 33"]),
+        (["--workers", "1-3"], ["batch_size = 32 over 1 to 3 workers", "batch_size: 36"]),
+        (["--workers", "3-2"], ["'3-2' begins with more workers than it ends with"]),
+        (["--label", "fast"], ["'fast' is not NAME=VALUE"]),
+        (["--workers", "2", "--label", "disk=fast"], ["no room for workers on nodes labelled disk=fast"]),
         (["--set", "search.trails=3"], ["did you mean 'trials'?"]),
         (["--set", "data.broken=true"], ["row 3 holds NaN"]),
         (["--watts", "-3"], ["'-3' is not a number from 0 on"]),
@@ -136,7 +141,7 @@ def test_workers_share_the_final_batches_and_not_those_of_the_handoff(
 
     monkeypatch.setattr("distsys.pipeline.plan.measured", measured)
     experiment = load_experiment(str(outside / "sine.yaml"), root=tmp_path, space=outside / "space.yaml")
-    found = {phase.name: phase.seconds for phase in planned(experiment, num_workers=2, is_local=False).phases}
+    found = {phase.name: phase.seconds for phase in planned(experiment, team=Team(2, 2), is_local=False).phases}
     assert {("final", 32), ("final", 16)} < set(timed)
     assert found["handoff"].mid == pytest.approx(3 / 2 * 24 * 32, rel=0.02)
     assert (found["final"].mid, found["final"].high) == pytest.approx((120 * 16, 120 * 32), rel=0.02)
@@ -185,10 +190,10 @@ def test_nothing_is_asked_of_ray_where_no_cluster_is_named(outside: Path, monkey
     config = load_experiment(str(outside / "sine.yaml"), root=outside, space=outside / "space.yaml").config
     monkeypatch.setattr("distsys.cluster.asking.ray_session", lambda: pytest.fail("Ray was started"))
     monkeypatch.setattr(capacity, "this_machine", lambda: Node("here", 4, 0, is_driver=True))
-    assert capacity.capacity_for(config, num_workers=2, is_local=False).together == 4
+    assert capacity.capacity_for(config, team=Team(2, 2), is_local=False).together == 4
     monkeypatch.setattr(capacity, "this_machine", lambda: Node("here", 0, 0, is_driver=True))
     with pytest.raises(ConfigError, match="no room for a trial of 1 CPU "):
-        capacity.capacity_for(config, num_workers=1, is_local=False)
+        capacity.capacity_for(config, team=Team(), is_local=False)
 
 
 def test_times_and_sizes_read_well() -> None:
