@@ -36,6 +36,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step_overhead.py
 	$(BIN)/python benchmarks/trial_overhead.py
+	$(BIN)/python -m benchmarks.mirror_cost
 	$(BIN)/python -m benchmarks.health_cost
 	$(BIN)/python benchmarks/localization_cost.py
 	$(BIN)/python benchmarks/extraction_cost.py

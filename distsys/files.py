@@ -188,13 +188,13 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[bool]:
+def lock(path: Path, *, patience_s: float = 0.0) -> Iterator[bool]:
     """Whether this process alone holds the lock file ``path`` for the block; it is let go when the process dies."""
     from filelock import FileLock, Timeout
 
     held = FileLock(path)
     try:
-        held.acquire(blocking=False)
+        held.acquire(timeout=patience_s)
     except Timeout:
         yield False
         return

@@ -90,21 +90,28 @@ def means(options: argparse.Namespace) -> Means:
 def run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.run(_writing(options), means(options)))
+    given = means(options)
+    return _ended(options, run.run(_writing(options), given), given)
 
 
 def final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    return _ended(options, run.final(_started(options, _writing(options)), means(options)))
+    given = means(options)
+    return _ended(options, run.final(_started(options, _writing(options)), given), given)
 
 
-def _ended(options: argparse.Namespace, result: RunResult) -> int:
+def _ended(options: argparse.Namespace, result: RunResult, given: Means) -> int:
     from distsys.pipeline.report import final_lines
 
     out = None if options.local else options.out
     show(options, asdict(result.assessment), "\n".join(final_lines(result.assessment, result.report, out)))
-    return 3 if result.assessment.is_sick else 0
+    return _code(given, is_sick=result.assessment.is_sick)
+
+
+def _code(given: Means, *, is_sick: bool) -> int:
+    """Exit code of a command that did its work: 1 where files of runs are too damaged to be tracked."""
+    return 3 if is_sick else 1 if given.untold else 0
 
 
 def search(options: argparse.Namespace) -> int:
@@ -112,18 +119,20 @@ def search(options: argparse.Namespace) -> int:
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    result = run.search(_writing(options), means(options))
+    given = means(options)
+    result = run.search(_writing(options), given)
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)
     show(options, [asdict(row) for row in result.rows], text)
-    return 0
+    return _code(given, is_sick=False)
 
 
 def train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    found = train_one(_started(options, _writing(options, searches=False)), means(options))
+    given = means(options)
+    found = train_one(_started(options, _writing(options, searches=False)), given)
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
-    return 3 if found.is_sick else 0
+    return _code(given, is_sick=found.is_sick)

@@ -15,7 +15,7 @@ from distsys.training.team import Team
 from distsys.training.trials import TrialSource, run_alone
 
 if TYPE_CHECKING:
-    from distsys.tracking.mlflow_store import MlflowMirror
+    from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
 
 _SHOWN_ERROR = 160
 _SYNC_S = 20.0
@@ -35,6 +35,7 @@ class Means:
         is_verbose: whether all that it looked at is said.
         allows_changed_data: whether an experiment goes on where the data are not those of its trials.
         mirror: what keeps MLflow equal to the run folders, or None.
+        untold: what of runs' files was too damaged to be tracked, once the block of ``tracked`` has ended.
     """
 
     console: Console
@@ -44,6 +45,7 @@ class Means:
     is_verbose: bool = False
     allows_changed_data: bool = False
     mirror: MlflowMirror | None = None
+    untold: list[str] = field(default_factory=list)
 
     def watch(self, folder: Path) -> None:
         """Have a run's folder mirrored from now on."""
@@ -88,6 +90,15 @@ class Means:
                 yield replace(self, mirror=mirror)
             finally:
                 synced = mirror.close(timeout_s=_SYNC_S if pending_signal() is None else _SYNC_INTERRUPTED_S)
-                if not synced.synced:
-                    self.console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
-                    self.console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")
+                self.untold.extend(synced.damaged)
+                _say(synced, self.console)
+
+
+def _say(synced: SyncResult, console: Console) -> None:
+    for note in synced.notes:
+        console.say(f"tracking: {note}")
+    for found in synced.damaged:
+        console.say(f"tracking: {found}; nothing of this run is told until that is mended")
+    if synced.error or (synced.pending and not synced.damaged):
+        console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
+        console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlparse
 from distsys.errors import DataError, RunFailed, UsageError
 from distsys.health.curves.history import History, series_of
 from distsys.health.curves.names import with_guesses
+from distsys.tracking.database import connect, error_code
 from distsys.tracking.location import redacted
-from distsys.tracking.mlflow_runs import connect, error_code
 
 _INFINITY = 1.79e308
 """Databases hold no infinity: MLflow writes the largest number in its place."""

@@ -23,12 +23,14 @@ class Ledger:
         offset: bytes of ``metrics.jsonl`` that the store holds.
         status: status and time last told, so that news is seen.
         artifacts: name -> size in bytes and modification time in ns, as last sent.
+        store: identity of the store; empty where that of an earlier version was not asked.
     """
 
     run_id: str = ""
     offset: int = 0
     status: tuple[str, int] = ("", 0)
     artifacts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    store: str = ""
 
     @classmethod
     def load(cls, folder: Path, *, uri: str) -> Ledger:
@@ -37,7 +39,7 @@ class Ledger:
             stored = _stores(folder)[redacted(uri)]
             artifacts = {name: (size, time_ns) for name, (size, time_ns) in stored["artifacts"].items()}
             status, time_ms = stored["status"]
-            return cls(stored["run_id"], int(stored["offset"]), (status, time_ms), artifacts)
+            return cls(stored["run_id"], int(stored["offset"]), (status, time_ms), artifacts, stored.get("store", ""))
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()
 

@@ -1,21 +1,19 @@
-"""Pushing run folders to MLflow. The only import of mlflow in the project, and only once something is pushed."""
+"""Pushing run folders to MLflow."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
 import re
-import sqlite3
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from distsys.health.verdict import Verdict, is_sick
+from distsys.tracking.database import connect, connect_file, error_code
 from distsys.tracking.ledger import Ledger
-from distsys.tracking.location import QUIET, artifact_root, database_path, is_default, store_uri
+from distsys.tracking.location import artifact_root, database_path, is_default, store_uri
 from distsys.tracking.spool import (
     ARTIFACTS,
     RUN_FILE,
@@ -32,9 +30,8 @@ from distsys.tracking.spool import (
 MAX_METRICS, MAX_PARAMS, MAX_KEY, MAX_VALUE, MAX_TAG = 1000, 100, 250, 6000, 5000
 MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
 FOLDER_TAG, STATUS_TAG, MESSAGE_TAG = "distsys.folder", "distsys.status", "distsys.message"
-
-# MLflow's client otherwise waits minutes per call for a server that is away.
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_STORE_TAG = "distsys.store"
+"""Tag of an experiment, drawn when it is made, by which a store that took the place of another one is known."""
 
 Item = TypeVar("Item")
 
@@ -45,18 +42,24 @@ class MlflowStore:
     Args:
         root: folder of the default store.
         experiment_name: the MLflow experiment, made if absent.
+
+    Attributes:
+        notes: what its user should know of how it was found.
+        num_told_again: runs that another store of this place held, and this one did not.
     """
 
     def __init__(self, root: Path, experiment_name: str) -> None:
         self.uri = store_uri(root)
-        default = is_default(root, self.uri)
-        if default:
-            root.mkdir(parents=True, exist_ok=True)
-        self._client = connect(self.uri)
-        location = artifact_root(root) if default else None
-        self._experiment_id = self._experiment(experiment_name, location)
-        if default:
-            _enable_wal(database_path(root))
+        self.notes: list[str] = []
+        self.num_told_again = 0
+        location = None
+        if is_default(root, self.uri):
+            location = artifact_root(root)
+            self._client, note = connect_file(database_path(root))
+            self.notes += [note] if note else []
+        else:
+            self._client = connect(self.uri)
+        self._experiment_id, self._identity = self._experiment(experiment_name, location)
 
     def push(self, folder: Path) -> None:
         """Bring the store up to date with ``folder``. Repeating it after a crash at any point doubles nothing."""
@@ -68,8 +71,8 @@ class MlflowStore:
         except Exception as error:
             if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            # The database was removed or replaced: what it held is in the folder, so it is told anew.
-            Ledger().save(folder, uri=self.uri)
+            # The database was replaced while we looked: what it held is in the folder, so it is told anew.
+            self._new_ledger().save(folder, uri=self.uri)
             self._push_news(folder, self._created(folder))
 
     def _push_news(self, folder: Path, ledger: Ledger) -> None:
@@ -80,22 +83,31 @@ class MlflowStore:
         if sent or before != (ledger.offset, ledger.status, len(ledger.artifacts)):
             ledger.save(folder, uri=self.uri)
 
-    def _experiment(self, name: str, location: str | None) -> str:
+    def _experiment(self, name: str, location: str | None) -> tuple[str, str]:
+        """Id and identity of the experiment."""
         known = self._client.get_experiment_by_name(name)
         if known is None:
+            # The kind opens the pages for training runs.
+            tags = {"mlflow.experimentKind": "custom_model_development", _STORE_TAG: secrets.token_hex(8)}
             try:
-                tags = {"mlflow.experimentKind": "custom_model_development"}  # opens the pages for training runs
-                return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
+                self._client.create_experiment(name, artifact_location=location, tags=tags)
             except Exception as error:
                 if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise
-                known = self._client.get_experiment_by_name(name)
-        return str(known.experiment_id)
+            known = self._client.get_experiment_by_name(name)
+        return str(known.experiment_id), known.tags.get(_STORE_TAG, "")
+
+    def _new_ledger(self) -> Ledger:
+        return Ledger(store=self._identity)
 
     def _created(self, folder: Path) -> Ledger:
         """The ledger of ``folder``, whose run, and its parents' runs, now exist in the store."""
         ledger = Ledger.load(folder, uri=self.uri)
+        if ledger.run_id and ledger.store not in ("", self._identity):
+            ledger = self._new_ledger()
+            self.num_told_again += 1
         if not ledger.run_id:
+            ledger.store = self._identity
             record = read_record(folder)
             ledger.run_id = self._find(folder) or self._create(folder, record)
             params = [_param(key, value) for key, value in record.params.items()]
@@ -170,28 +182,6 @@ def health_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
 def is_refusal(error: Exception) -> bool:
     """Whether a store that is there refused one run, rather than being away."""
     return error_code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-
-
-def error_code(error: Exception) -> str:
-    """MLflow's word for what went wrong; empty for errors of others."""
-    return str(getattr(error, "error_code", ""))
-
-
-def connect(uri: str) -> Any:
-    """A client of the store at ``uri`` that gives up soon."""
-    for name, value in (QUIET | _IMPATIENT).items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _enable_wal(database: Path) -> None:
-    """Readers and the writer then do not wait for each other; the setting stays in the file."""
-    with closing(sqlite3.connect(database, timeout=30.0)) as connection:
-        connection.execute("PRAGMA journal_mode=wal")
 
 
 def _metrics(lines: Iterable[MetricsLine]) -> Iterator[Any]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from distsys.errors import DamagedFile, RunFailed
 from distsys.tracking.ledger import Ledger
 from distsys.tracking.location import redacted, store_uri
 from distsys.tracking.mlflow_runs import MlflowStore, is_refusal
+from distsys.tracking.spool import STATUS_FILE, read_status
 
 PERIOD_S, LONGEST_WAIT_S = 1.0, 60.0
 MAX_ERROR_CHARACTERS = 500
@@ -17,17 +19,27 @@ MAX_ERROR_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class SyncResult:
-    """How far the store is: ``pending`` counts metrics lines it lacks, ``error`` says why (empty if nothing)."""
+    """How far the store is.
+
+    Args:
+        pending: metrics lines it lacks.
+        error: why it lacks them; empty if it has all.
+        damaged: what is wrong with files of runs that could not be told for it.
+        notes: what was found and mended, or told again.
+    """
 
     synced: bool
     pending: int
     error: str
+    damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class MlflowMirror:
     """Mirrors watched run folders into one MLflow experiment, as a context manager.
 
     A store that is away costs its callers nothing: all of it is told again later, by this process or by the next.
+    A round looks at runs that go on and at those that were watched anew; one that ended is left alone.
 
     Args:
         root: folder of the default store.
@@ -38,8 +50,10 @@ class MlflowMirror:
         self._root, self._experiment_name = root, experiment_name
         self._uri = store_uri(root)
         self._folders: dict[Path, None] = {}
+        self._waiting: dict[Path, None] = {}
         self._store: MlflowStore | None = None
         self._error = ""
+        self._damaged: dict[Path, str] = {}
         self._current = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-mirror", daemon=True)
@@ -55,18 +69,29 @@ class MlflowMirror:
             self.close()
 
     def watch(self, folder: Path) -> None:
-        """Mirror ``folder`` from now on. A parent run named in its record is created along with it."""
-        self._folders[folder.resolve()] = None
+        """Mirror ``folder`` from now on, or again. A parent run named in its record is created along with it."""
+        place = folder.resolve()
+        self._folders[place] = None
+        self._waiting[place] = None
 
     def close(self, timeout_s: float = 30.0) -> SyncResult:
         """Make a last attempt, wait for it at most ``timeout_s``, and say how far it came. May be called again."""
         self._closing.set()
         self._thread.join(timeout_s)
         pending = sum(Ledger.load(folder, uri=self._uri).num_pending(folder) for folder in self._folders)
-        if self._thread.is_alive():
-            unanswered = f"{redacted(self._uri)} did not answer within {timeout_s:g} s"
-            return SyncResult(synced=False, pending=pending, error=self._error or unanswered)
-        return SyncResult(synced=self._current and pending == 0, pending=pending, error=self._error)
+        is_late = self._thread.is_alive()
+        error = self._error
+        if is_late and not error:
+            error = f"{redacted(self._uri)} did not answer within {timeout_s:g} s"
+        synced = self._current and pending == 0 and not is_late and not self._damaged
+        return SyncResult(synced, pending, error, tuple(self._damaged.values()), self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._store is None:
+            return ()
+        again = self._store.num_told_again
+        told = f"{redacted(self._uri)} is another store than before: {again} runs of it are told again"
+        return (*self._store.notes, *([told] if again else []))
 
     def _run(self) -> None:
         """Push every ``PERIOD_S``, less often while that fails, and once more at the end."""
@@ -74,24 +99,43 @@ class MlflowMirror:
         last = False
         while not last:
             last = self._closing.wait(wait_s)
-            self._error = self._push_all()
-            self._current = not self._error
+            self.push_news(all_of_them=last)
             wait_s = PERIOD_S if self._current else min(2 * wait_s, LONGEST_WAIT_S)
 
-    def _push_all(self) -> str:
-        """One round over the folders; what went wrong first, or nothing."""
+    def push_news(self, *, all_of_them: bool = False) -> None:
+        """One round over what goes on and what was watched anew, or over all that was ever watched."""
         errors = []
-        for folder in list(self._folders):
+        for folder in list(self._folders if all_of_them else self._waiting):
             try:
                 if self._store is None:
                     self._store = MlflowStore(self._root, self._experiment_name)
-                self._store.push(folder)
+                self._push(self._store, folder)
             # Whatever a store, its driver or a half-installed mlflow raises must not reach the training.
             except Exception as error:
                 errors.append(_message(error))
                 if not is_refusal(error):
                     break
-        return errors[0] if errors else ""
+        self._error = errors[0] if errors else ""
+        self._current = not errors
+
+    def _push(self, store: MlflowStore, folder: Path) -> None:
+        """Push one run, or note what of its files is damaged."""
+        self._waiting.pop(folder, None)  # first: whoever watches it meanwhile has news
+        self._damaged.pop(folder, None)
+        try:
+            store.push(folder)
+            if _goes_on(folder):
+                self._waiting[folder] = None
+        except (DamagedFile, RunFailed) as error:
+            self._damaged[folder] = error.found
+        except Exception:
+            self._waiting[folder] = None
+            raise
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether more may be written without somebody saying so."""
+    return not (folder / STATUS_FILE).exists() or read_status(folder).status == "running"
 
 
 def _message(error: Exception) -> str:

@@ -182,8 +182,80 @@ def test_a_store_that_was_removed_is_filled_again(root: Path, empty_database: Pa
     # The same bookkeeping against an empty database is what a removed file looks like.
     ledger.write_text(ledger.read_text().replace(f"{root}/mlflow.db", f"{other}/mlflow.db"))
     spool.log({"loss": 2.0}, step=1)
-    assert _sync(other, spool.folder) == DONE
+    assert _sync(other, spool.folder).synced
     _assert_equal(other, spool.folder)
+
+
+def test_a_removed_store_is_told_all_runs_again_also_those_without_news(root: Path, empty_database: Path) -> None:
+    spools = [_spool(root, name) for name in ("old", "new")]
+    for spool in spools:
+        spool.log({"loss": 1.0}, step=0)
+        spool.finish("finished")
+    folders = [spool.folder for spool in spools]
+    assert _sync(root, *folders) == DONE
+    other = root / "again"
+    other.mkdir()
+    shutil.copy(empty_database, other / "mlflow.db")
+    for folder in folders:  # the pool of this process would still hold a file that was removed
+        ledger = folder / "mlflow.json"
+        ledger.write_text(ledger.read_text().replace(f"{root}/mlflow.db", f"{other}/mlflow.db"))
+    spools[1].log({"loss": 2.0}, step=1)
+    result = _sync(other, *folders)
+    assert (result.synced, result.pending, result.damaged) == (True, 0, ())
+    (note,) = result.notes
+    assert note.endswith("mlflow.db is another store than before: 2 runs of it are told again")
+    for folder in folders:
+        _assert_equal(other, folder)
+    assert _sync(other, *folders) == DONE
+
+
+def _tear_record(spool: Spool) -> None:
+    record = spool.folder / "run.json"
+    record.write_bytes(record.read_bytes()[:-20])
+
+
+def _spoil_metrics(spool: Spool) -> None:
+    with (spool.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\0\0garbage\n")
+
+
+@pytest.mark.parametrize(("spoil", "expected"), [(_tear_record, "run.json"), (_spoil_metrics, "metrics.jsonl")])
+def test_a_damaged_run_is_named_and_the_others_are_told(root: Path, spoil: Any, expected: str) -> None:
+    spools = [_spool(root, name) for name in ("a", "b", "c")]
+    for spool in spools:
+        spool.log({"loss": 1.0}, step=0)
+    spoil(spools[1])
+    result = _sync(root, *(spool.folder for spool in spools))
+    assert not result.synced
+    (damaged,) = result.damaged
+    assert f"{spools[1].folder}/{expected}" in damaged
+    assert result.error == ""
+    for spool in (spools[0], spools[2]):
+        _assert_equal(root, spool.folder)
+
+
+def test_a_round_looks_at_what_goes_on_or_was_watched_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    push = MlflowStore.push
+
+    def noted(store: MlflowStore, folder: Path) -> None:
+        looked.append(folder.name)
+        push(store, folder)
+
+    monkeypatch.setattr(MlflowStore, "push", noted)
+    spools = {name: _spool(root, name) for name in ("ended", "running")}
+    spools["ended"].finish("finished")
+    mirror = MlflowMirror(root, "exp")
+    for spool in spools.values():
+        mirror.watch(spool.folder)
+    for expected in (["ended", "running"], ["running"], ["running"]):
+        mirror.push_news()
+        assert looked == expected
+        looked.clear()
+    spools["ended"].artifact("late.txt").write_text("late")
+    mirror.watch(spools["ended"].folder)
+    mirror.push_news()
+    assert sorted(looked) == ["ended", "running"]
 
 
 def test_a_store_that_is_away_costs_nothing_and_is_told_later(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
