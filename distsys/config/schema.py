@@ -194,18 +194,36 @@ class HealthConfig(Section):
     """Causes that are meant here: what doctor or checks say of them is no more than a warning, and refuses nothing."""
 
 
+class FeedingConfig(Section):
+    """Who makes batches; whoever does, they are the same ones to the bit."""
+
+    workers: NonNegativeInt = 0
+    """Threads that make batches while others are trained on; 0 makes each when it is needed."""
+    ahead: PositiveInt = 2
+    """Steps whose batches are made ahead at most, with threads."""
+
+    @model_validator(mode="after")
+    def _all_are_busy(self) -> Self:
+        if self.workers > self.ahead:
+            raise ValueError(f"ahead {self.ahead} keeps no more than {self.ahead} of {self.workers} workers busy")
+        return self
+
+
 class CoreConfig(Section):
     """One experiment, both phases; a domain adds its ``data`` and ``model`` sections."""
 
     domain: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch_size: PositiveInt
-    """Items a step over all workers together."""
+    """Items a step over all workers and parts together."""
+    accumulate: PositiveInt = 1
+    """Parts in which a worker takes its items of a step, one after the other, to save memory; moves last digits."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Autocast type of the forward pass; losses stay in float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     cpu_threads: PositiveInt = 1
     """Threads of one training process; part of the numbers, so part of the config."""
+    feeding: FeedingConfig = FeedingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     search: SearchConfig
     handoff: HandoffConfig = HandoffConfig()
@@ -213,3 +231,9 @@ class CoreConfig(Section):
     constraints: dict[str, Band] = {}
     """Healthy bands that replace the domain's own, by metric name."""
     health: HealthConfig = HealthConfig()
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
+        return self

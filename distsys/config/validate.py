@@ -88,9 +88,15 @@ def _plain(value: Any) -> Any:
 
 
 def numbers_of(config: BaseModel) -> dict[str, Any]:
-    """What of ``config`` decides the numbers of a run: all but what a person has accepted of its health."""
+    """What of ``config`` decides the numbers of a run: not who makes its batches, nor what was accepted of its health.
+
+    Keys that once were not there count where they differ from what was done then, so that older runs keep their names.
+    """
     content = dump(config)
+    content.pop("feeding")
     content["health"].pop("accept")
+    if content["accumulate"] == 1:
+        content.pop("accumulate")
     return content
 
 

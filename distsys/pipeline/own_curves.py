@@ -17,10 +17,10 @@ from distsys.health.curves.history import History, Meaning, Series
 from distsys.health.curves.names import guess, is_penalty, with_guesses
 from distsys.tracking.curves_spool import read_spool
 from distsys.tracking.spool import METRICS_FILE
+from distsys.training.optimizer import learning_rate_factor
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Choice, Selection, paired_floor
 from distsys.training.spec import RunSpec
-from distsys.training.step import learning_rate_factor
 
 _NAMED: Mapping[str, Meaning] = {
     "loss": Meaning("loss", "validation", "min", of="loss", is_guess=False),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from distsys.domains.protocol import Batch, to_device
+from distsys.domains.protocol import Batch
 from distsys.errors import CheckpointError, StoppedByHealth
 from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
 from distsys.health.verdict import Verdict
@@ -20,6 +20,7 @@ from distsys.training.context import FitContext
 from distsys.training.course import Course
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
+from distsys.training.feeding import Feeder
 from distsys.training.interrupt import pending_signal, raise_if_interrupted, signals_noted
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
@@ -66,6 +67,10 @@ class Run:
             self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers,
             due_every=self._spec.eval_every_steps,
         )  # fmt: skip
+        self._feeder = Feeder(
+            self.data.train, self._indices_of, steps=self._spec.steps, device=self._workers.device,
+            settings=config.feeding,
+        )  # fmt: skip
         self._monitor = self._stepper.monitor
         self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
@@ -79,6 +84,10 @@ class Run:
 
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
+        with self._feeder.ahead():
+            yield from self._validations()
+
+    def _validations(self) -> Iterator[Validation]:
         started, began = time.perf_counter(), self.step
         while not self.is_over:
             batch = self._train_one_or_go_back()
@@ -125,14 +134,15 @@ class Run:
         is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick)
         return is_last or self.step % self._spec.eval_every_steps == 0
 
-    def _train_one(self) -> Batch:
+    def _indices_of(self, step: int) -> list[range]:
         size = self._spec.config.batch_size
-        progress = self.step / self._spec.steps
-        indices = self._workers.share_of(self.step * size, size)
-        batch = to_device(self.data.train.batch(indices, progress=progress), self._workers.device)
-        self._stepper.step(batch, progress=progress, seed=self._step_seed())
+        return self._workers.parts_of(step * size, size, parts=self._spec.config.accumulate)
+
+    def _train_one(self) -> Batch:
+        parts = self._feeder.batches(self.step)
+        self._stepper.step(*parts, progress=self.step / self._spec.steps, seed=self._step_seed())
         self.step += 1
-        return batch
+        return parts[-1]
 
     def _train_one_or_go_back(self) -> Batch | None:
         """The batch of one more step; None where that step was one too many and the run went back, or ended."""

@@ -5,41 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from distsys.config.schema import CoreConfig, OptimizerConfig
+from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, Batch, Outputs
 from distsys.errors import StoppedByHealth
 from distsys.health.monitor import Monitor
+from distsys.health.observation import Observation
 from distsys.health.trouble import Trouble, diagnose
 from distsys.training.objective import Objective
+from distsys.training.optimizer import adamw, learning_rate_factor, take_moments
+from distsys.training.spread import Spread, Terms
 from distsys.training.workers import Workers
 
 _FEW = 3
 """Skipped steps that are never held against a run, however short."""
-
-
-class Terms(nn.Module):
-    """A model seen as its loss terms, so that data-parallel wrapping needs nothing of the domain."""
-
-    def __init__(self, domain: AnyDomain, model: nn.Module, config: CoreConfig) -> None:
-        super().__init__()
-        self.model = model
-        self._domain, self._config = domain, config
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Outputs, Mapping[str, Tensor]]:
-        """What the model makes of ``batch``, and the terms of that."""
-        outputs = self._domain.forward(self.model, batch, generator=generator)
-        return outputs, self.terms_of(outputs, batch)
-
-    def terms_of(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Each loss term, unweighted."""
-        return dict(self._domain.loss_terms(outputs, batch, config=self._config))
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -49,21 +34,18 @@ def seed_globally(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def learning_rate_factor(config: OptimizerConfig, steps: int, step: int) -> float:
-    """Linear warm-up, then constant or half a cosine to 0 (Loshchilov and Hutter, arXiv 1608.03983)."""
-    warmup = round(config.warmup_share * steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+@dataclass(frozen=True)
+class _Taken:
+    """A part of a step after its backward pass: its terms as they count in the step, and their weighted sum."""
 
+    batch: Batch
+    seed: int
+    terms: Mapping[str, Tensor]
+    total: Tensor
 
-def _decay_groups(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters that a model marked with ``no_weight_decay`` apart from the others."""
-    kept = [item for item in parameters if getattr(item, "no_weight_decay", False)]
-    others = [item for item in parameters if not getattr(item, "no_weight_decay", False)]
-    return [{"params": others}, *([{"params": kept, "weight_decay": 0.0}] if kept else [])]
+    def broken(self) -> list[str]:
+        """Terms that are not finite."""
+        return [name for name, value in self.terms.items() if not bool(torch.isfinite(value))]
 
 
 class Stepper:
@@ -85,13 +67,7 @@ class Stepper:
         self._terms = workers.wrap(self._bare)
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
-        self._optimizer = torch.optim.AdamW(
-            _decay_groups(self._parameters),
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self._optimizer = adamw(self._parameters, settings)
         decay = settings.ema_decay
         self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self._steps, self._stepped = steps, 0
@@ -127,8 +103,11 @@ class Stepper:
         settings = self._config.optimizer
         return settings.learning_rate * learning_rate_factor(settings, self._steps, taken)
 
-    def step(self, batch: Batch, *, progress: float, seed: int) -> None:
+    def step(self, *parts: Batch, progress: float, seed: int) -> None:
         """Forward, terms, weights, backward, finite check, clip, update, schedule, average; health looks on.
+
+        Args:
+            parts: this worker's items, of which there are equally many in each part; health sees the last one.
 
         Raises:
             StoppedByHealth: more steps were skipped than the config allows.
@@ -137,27 +116,60 @@ class Stepper:
         if done == self._reset_step:
             self.forget_moments()
         look = self.monitor.begin(done + 1)
-        with look or nullcontext():
-            outputs, terms = self._forward(batch, seed=seed)
-        if look:
-            weights = self._objective.term_weights(progress)
-            self.monitor.saw(look, done + 1, batch=batch, outputs=outputs, terms=terms, weights=weights)
-        total = self._objective.total(terms, progress)
-        total.backward()
+        taken = self._gradients(parts, look, progress=progress, seed=seed)
         if look:
             look.took_gradients()
+        total = taken[0].total if len(taken) == 1 else torch.stack([item.total for item in taken]).sum()
         norm = self._norm(total)
-        is_finite = self._workers.all_finite(norm)
+        loss, is_finite = self._agreed(total, norm)
         if is_finite:
             self._clip(norm)
             self._update()
         else:
-            self._skip(batch, terms, progress=progress, seed=seed)
+            self._skip(taken, progress=progress)
         if look:
             limit = self._config.optimizer.grad_clip_norm
             self.monitor.end(look, done + 1, is_taken=is_finite, limit=limit, rate_after=self._rate_after)
         self._optimizer.zero_grad(set_to_none=True)
-        self._last = total.detach(), norm
+        self._last = loss, norm
+
+    def _gradients(
+        self, parts: Sequence[Batch], look: Observation | None, *, progress: float, seed: int
+    ) -> list[_Taken]:
+        """Forward and backward of every part; ``look`` collects the last one."""
+        spread = Spread(
+            self._domain,
+            parts,
+            lambda number: self._outputs(parts[number], seed=seed + number),
+            config=self._config,
+            workers=self._workers,
+        )
+        taken = []
+        for number, batch in enumerate(parts):
+            is_last = number == len(parts) - 1
+            with nullcontext() if is_last else self._workers.alone(self._terms):
+                with (look if is_last else None) or nullcontext():
+                    outputs, terms = self._forward(batch, seed=seed + number)
+                if look and is_last:
+                    weights = self._objective.term_weights(progress)
+                    self.monitor.saw(
+                        look, round(progress * self._steps) + 1, batch=batch, outputs=outputs, terms=terms,
+                        weights=weights,
+                    )  # fmt: skip
+                with self._autocast():
+                    scaled = spread.scaled(number, terms, outputs)
+                total = self._objective.total(scaled, progress)
+                total.backward()
+            taken.append(_Taken(batch, seed + number, scaled, total.detach()))
+        return taken
+
+    def _agreed(self, total: Tensor, norm: float) -> tuple[Tensor, bool]:
+        """The loss of all workers' items, and whether it and the gradient are finite on each of them."""
+        if self._workers.world_size == 1:
+            return total, math.isfinite(norm)
+        both = self._workers.sum(torch.stack([total.double(), torch.full_like(total, norm).double()]))
+        loss, norms = both / self._workers.world_size
+        return loss.float(), bool(norms.isfinite())
 
     def _update(self) -> None:
         for group in self._optimizer.param_groups:
@@ -225,7 +237,7 @@ class Stepper:
             self.model.load_state_dict(state["model"])
             self._average.load_state_dict(state["average"])
             taken.append("their average")
-        has_moments = self._take_moments(state["optimizer"])
+        has_moments = take_moments(self._optimizer, state["optimizer"])
         (taken if has_moments else left).append("moments")
         if has_moments and self._config.optimizer.schedule == "constant":
             self._stepped = state["stepped"]
@@ -235,19 +247,10 @@ class Stepper:
             left.append("schedule, which is this run's own")
         return f"{', '.join(taken)} taken over; not {', '.join(left) or 'its place in the data'}"
 
-    def _take_moments(self, saved: Mapping[str, Any]) -> bool:
-        """Whether another run's moments fit the parameters; this run's rates and decays stay."""
-        own = self._optimizer.state_dict()["param_groups"]
-        groups = [group["params"] for group in saved["param_groups"]]
-        held = [item for group in self._optimizer.param_groups for item in group["params"]]
-        moments = [saved["state"].get(index, {}).get("exp_avg") for group in groups for index in group]
-        fits = groups == [group["params"] for group in own] and all(
-            moment is None or moment.shape == item.shape for moment, item in zip(moments, held, strict=True)
-        )
-        if not fits or not saved["state"]:
-            return False
-        self._optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
-        return True
+    @torch.no_grad()
+    def _outputs(self, batch: Batch, *, seed: int) -> Outputs:
+        """What the model makes of ``batch`` with the draws of ``seed``."""
+        return self._forward(batch, seed=seed, module=self._bare)[0]
 
     def _forward(
         self, batch: Batch, *, seed: int, module: nn.Module | None = None
@@ -279,15 +282,16 @@ class Stepper:
             gradients = [item.grad for item in self._parameters if item.grad is not None]
             torch._foreach_mul_(gradients, limit / norm)
 
-    def _skip(self, batch: Batch, terms: Mapping[str, Tensor], *, progress: float, seed: int) -> None:
+    def _skip(self, taken: Sequence[_Taken], *, progress: float) -> None:
         self.skipped += 1
         is_over = self.skipped > self._budget
-        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        culprit = next((item for item in taken if item.broken()), taken[-1])
+        broken = culprit.broken()
         if not is_over:
             self.monitor.skipped(round(progress * self._steps) + 1, count=self.skipped, broken=broken)
             return
         if self.monitor.is_on:
-            self.monitor.trouble = self._diagnosed(batch, progress=progress, seed=seed)
+            self.monitor.trouble = self._diagnosed(culprit.batch, progress=progress, seed=culprit.seed)
         named = dict(self.model.named_parameters())
         hit = [
             name for name, item in named.items() if item.grad is not None and not bool(torch.isfinite(item.grad).all())

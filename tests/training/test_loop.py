@@ -57,11 +57,19 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kill_at", [1, 29, 30, 31, 60, 77, 119])
-@pytest.mark.parametrize("ema", ["null", "0.9"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("optimizer.ema_decay=null",),
+        ("optimizer.ema_decay=0.9",),
+        ("accumulate=4", "feeding={workers: 2, ahead: 3}", "precision=bfloat16", "optimizer.grad_clip_norm=0.1"),
+    ],
+    ids=["raw", "averaged", "in parts"],
+)
 def test_a_run_killed_at_any_step_and_resumed_ends_bit_equal(
-    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, ema: str
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, more: tuple[str, ...]
 ) -> None:
-    options = ("model.dropout=0.2", f"optimizer.ema_decay={ema}", "optimizer.warmup_share=0.2")
+    options = ("model.dropout=0.2", "optimizer.warmup_share=0.2", *more)
     fit(make_context(outside, tmp_path / "whole", *options))
     original = Run._train_one
 
