@@ -185,6 +185,7 @@ class Run:
         return int(mixed * 0x94D049BB133111EB % 2**63)
 
     def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
+        self._stepper.settle()
         validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
         self.selection.update(validation)
         self.selection.retract(validation.verdicts)
@@ -234,6 +235,7 @@ class Run:
         Ray runs their loops beside the main thread.
         """
         self._saved_at = time.monotonic()
+        self._stepper.settle()
         health = self._workers.gather(self._monitor.state())
         if not self._workers.is_first:
             return

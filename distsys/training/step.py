@@ -18,6 +18,7 @@ from distsys.errors import StoppedByHealth
 from distsys.health.monitor import Monitor
 from distsys.health.observation import Observation
 from distsys.health.trouble import Trouble, diagnose
+from distsys.training.ahead import LAG, Ahead, mix
 from distsys.training.objective import Objective
 from distsys.training.optimizer import adamw, learning_rate_factor, take_moments
 from distsys.training.spread import Spread, Terms
@@ -25,6 +26,8 @@ from distsys.training.workers import Workers
 
 _FEW = 3
 """Skipped steps that are never held against a run, however short."""
+_WARY = 64
+"""Steps after one that was skipped in which the host waits for each, so that it sees what another one looks like."""
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -45,7 +48,11 @@ class _Taken:
 
     def broken(self) -> list[str]:
         """Terms that are not finite."""
-        return [name for name, value in self.terms.items() if not bool(torch.isfinite(value))]
+        return _broken(self.terms)
+
+
+def _broken(terms: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, value in terms.items() if not bool(torch.isfinite(value))]
 
 
 class Stepper:
@@ -70,19 +77,23 @@ class Stepper:
         self._optimizer = adamw(self._parameters, settings)
         decay = settings.ema_decay
         self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._average_decay = decay or 0.0
         self._steps, self._stepped = steps, 0
         reset_at = settings.reset_moments_at
         self._reset_step = None if reset_at is None else math.ceil(reset_at * steps)
         self._budget = max(_FEW, math.ceil(settings.max_skipped_share * steps))
         self._generator = torch.Generator(device=workers.device)
         self.skipped = 0
-        self._last: tuple[Tensor, float]
+        self._last: tuple[Tensor, Tensor]
+        self._due_every, self._wary_until = due_every or steps, 0
+        self._runs_ahead = workers.device.type == "cuda"
+        self._ahead = Ahead(workers.device, self._rate_after, steps=steps)
         self.monitor = Monitor(
             config.health,
             terms=domain.terms,
             fields=domain.fields,
             steps=steps,
-            due_every=due_every or steps,
+            due_every=self._due_every,
             terms_of=self._bare.terms_of,
             terms_with=self._terms_with,
             gather=None if workers.world_size == 1 else workers.gather,
@@ -122,14 +133,19 @@ class Stepper:
         total = taken[0].total if len(taken) == 1 else torch.stack([item.total for item in taken]).sum()
         norm = self._norm(total)
         loss, is_finite = self._agreed(total, norm)
-        if is_finite:
-            self._clip(norm)
-            self._update()
+        if look is None and self._may_run_ahead(done + 1):
+            self._update_ahead(done + 1, taken, norm=norm, is_finite=is_finite)
         else:
-            self._skip(taken, progress=progress)
-        if look:
-            limit = self._config.optimizer.grad_clip_norm
-            self.monitor.end(look, done + 1, is_taken=is_finite, limit=limit, rate_after=self._rate_after)
+            self.settle()
+            is_taken = bool(is_finite)
+            if is_taken:
+                self._clip(float(norm))
+                self._update()
+            else:
+                self._skip(taken, progress=progress)
+            if look:
+                limit = self._config.optimizer.grad_clip_norm
+                self.monitor.end(look, done + 1, is_taken=is_taken, limit=limit, rate_after=self._rate_after)
         self._optimizer.zero_grad(set_to_none=True)
         self._last = loss, norm
 
@@ -163,13 +179,44 @@ class Stepper:
             taken.append(_Taken(batch, seed + number, scaled, total.detach()))
         return taken
 
-    def _agreed(self, total: Tensor, norm: float) -> tuple[Tensor, bool]:
+    def _agreed(self, total: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of all workers' items, and whether it and the gradient are finite on each of them."""
         if self._workers.world_size == 1:
-            return total, math.isfinite(norm)
-        both = self._workers.sum(torch.stack([total.double(), torch.full_like(total, norm).double()]))
+            return total, norm.isfinite()
+        both = self._workers.sum(torch.stack([total.double(), norm.double()]))
         loss, norms = both / self._workers.world_size
-        return loss.float(), bool(norms.isfinite())
+        return loss.float(), norms.isfinite()
+
+    def _may_run_ahead(self, number: int) -> bool:
+        """Whether the host may leave step ``number`` to the device: nobody looks at it, and all was well lately."""
+        is_due = number % self._due_every == 0 or number == self._steps
+        return self._runs_ahead and not is_due and self._stepped > 0 and number > self._wary_until
+
+    def _update_ahead(self, number: int, taken: Sequence[_Taken], *, norm: Tensor, is_finite: Tensor) -> None:
+        """What the device does by itself where the gradient is finite; the host counts what lies back far enough."""
+        settings = self._config.optimizer
+        gradients = [item.grad for item in self._parameters if item.grad is not None]
+        self._ahead.update(
+            self._optimizer, gradients, norm=norm, is_finite=is_finite, limit=settings.grad_clip_norm,
+            counted=self._stepped,
+        )  # fmt: skip
+        if self._average:
+            mix(self._average, self.model, share=is_finite * (1.0 - self._average_decay))
+        self._ahead.leave_open(number, is_finite, [item.terms for item in taken])
+        self.settle(keep=LAG)
+
+    def settle(self, *, keep: int = 0) -> None:
+        """Count the steps that the device decided by itself, but for the last ``keep``; every worker comes here."""
+        for step in self._ahead.counted(keep=keep):
+            if step.is_taken():
+                self._stepped += 1
+                if self._average:
+                    self._average.n_averaged += 1
+                continue
+            self.skipped += 1
+            self._wary_until = max(self._wary_until, step.number + _WARY)
+            broken = next((names for names in map(_broken, step.terms) if names), [])
+            self.monitor.skipped(step.number, count=self.skipped, broken=broken, was_counted=True)
 
     def _update(self) -> None:
         for group in self._optimizer.param_groups:
@@ -194,13 +241,14 @@ class Stepper:
         loss, norm = self._last
         return {
             "train_loss": float(loss),
-            "grad_norm": norm,
+            "grad_norm": float(norm),
             "learning_rate": self.learning_rate,
             "skipped_steps": float(self.skipped),
         }
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
+        self.settle()
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -218,6 +266,7 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         self._stepped = state["stepped"]
         self.skipped = state["skipped"]
+        self._ahead.forget()
 
     def begin_from(self, evaluated: Mapping[str, Tensor], state: Mapping[str, Any] | None) -> str:
         """Take the weights of another run, and of its ``state`` what fits; gives in words what was taken and what not.
@@ -271,10 +320,10 @@ class Stepper:
         with self._autocast():
             return Terms(self._domain, model, self._config)(batch, generator)[1]
 
-    def _norm(self, total: Tensor) -> float:
-        """Norm of the whole gradient; not finite when the loss is not. The step's one wait for the device."""
+    def _norm(self, total: Tensor) -> Tensor:
+        """Norm of the whole gradient; not finite when the loss is not."""
         gradients = [item.grad for item in self._parameters if item.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach())
+        return torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach()
 
     def _clip(self, norm: float) -> None:
         limit = self._config.optimizer.grad_clip_norm
@@ -284,6 +333,7 @@ class Stepper:
 
     def _skip(self, taken: Sequence[_Taken], *, progress: float) -> None:
         self.skipped += 1
+        self._wary_until = max(self._wary_until, round(progress * self._steps) + 1 + _WARY)
         is_over = self.skipped > self._budget
         culprit = next((item for item in taken if item.broken()), taken[-1])
         broken = culprit.broken()
