@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,9 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "PYTHONWARNINGS": "ignore",
 }
+
+_ROUNDING = 1e-6
+"""Of a share of a GPU: Ray counts in ten-thousandths."""
 
 
 @contextmanager
@@ -70,12 +73,16 @@ def wants_gpu(device: str) -> bool:
     return device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
 
 
-def concurrent_trials(wanted: int | None, *, cpus_per_trial: int, use_gpu: bool) -> int:
-    """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits."""
+def concurrent_trials(wanted: int | None, needs: Mapping[str, float]) -> int:
+    """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits.
+
+    Args:
+        needs: of one trial, by Ray's name; it lies on one GPU, however little of it it takes.
+    """
     import ray
 
     resources = ray.cluster_resources()
-    fitting = int(resources.get("CPU", 0)) // cpus_per_trial
-    if use_gpu:
-        fitting = min(fitting, int(resources.get("GPU", 0)))
+    fitting = int(resources.get("CPU", 0) / needs["CPU"])
+    if needs["GPU"]:
+        fitting = min(fitting, int(resources.get("GPU", 0)) * int(1.0 / needs["GPU"] + _ROUNDING))
     return fitting if wanted is None else min(fitting, wanted)

@@ -13,12 +13,14 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a budget, 0 to 1."""
+_LEAST_OF_GPU = 0.01
 
 
 class Section(BaseModel):
@@ -153,6 +155,15 @@ class SearchConfig(PhaseConfig):
     """Healthy bands for trials and for the handoff's candidates, which are too short to keep the final ones."""
     concurrent_trials: PositiveInt | None = None
     """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
+    gpus_per_trial: float = 1.0
+    """Share of a GPU that a trial gets where it runs on one: 0.125 lets eight share it, and its memory."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _one_worker_uses_one(cls, value: float) -> float:
+        if not _LEAST_OF_GPU <= value <= 1.0:
+            raise ValueError(f"a trial has one worker, which uses one GPU: from {_LEAST_OF_GPU} to 1, not {value:g}")
+        return value
 
 
 class FinalConfig(PhaseConfig):
@@ -231,6 +242,14 @@ class CoreConfig(Section):
     constraints: dict[str, Band] = {}
     """Healthy bands that replace the domain's own, by metric name."""
     health: HealthConfig = HealthConfig()
+
+    @model_validator(mode="after")
+    def _there_are_gpus_to_share(self) -> Self:
+        if self.device == "cpu" and self.search.gpus_per_trial != 1.0:
+            raise ValueError(
+                f"search.gpus_per_trial {self.search.gpus_per_trial:g} shares GPUs that device: cpu leaves"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:

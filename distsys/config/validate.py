@@ -88,12 +88,13 @@ def _plain(value: Any) -> Any:
 
 
 def numbers_of(config: BaseModel) -> dict[str, Any]:
-    """What of ``config`` decides the numbers of a run: not who makes its batches, nor what was accepted of its health.
+    """What of ``config`` decides the numbers of a run: not who makes batches or shares a GPU, nor what was accepted.
 
     Keys that once were not there count where they differ from what was done then, so that older runs keep their names.
     """
     content = dump(config)
     content.pop("feeding")
+    content["search"].pop("gpus_per_trial")
     content["health"].pop("accept")
     if content["accumulate"] == 1:
         content.pop("accumulate")

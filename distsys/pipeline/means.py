@@ -66,6 +66,7 @@ class Means:
                 wanted=config.search.concurrent_trials,
                 cpus=config.cpu_threads,
                 device=config.device,
+                gpus=config.search.gpus_per_trial,
             )
 
     @contextmanager
