@@ -71,7 +71,7 @@ class Run:
             self.data.train, self._indices_of, steps=self._spec.steps, device=self._workers.device,
             settings=config.feeding,
         )  # fmt: skip
-        self._monitor = self._stepper.monitor
+        self._monitor, self._clock = self._stepper.monitor, self._stepper.clock
         self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
         self.step = 0
@@ -88,17 +88,16 @@ class Run:
             yield from self._validations()
 
     def _validations(self) -> Iterator[Validation]:
-        started, began = time.perf_counter(), self.step
+        self._clock.begin()
         while not self.is_over:
             batch = self._train_one_or_go_back()
             if batch is None:
-                started, began = time.perf_counter(), self.step
+                self._clock.begin()
             elif self._is_due():
-                speed = (self.step - began) / (time.perf_counter() - started)
-                validation = self._validate(batch, speed)
+                validation = self._validate(batch)
                 self._is_hopeless = self._spec.is_short and validation.is_lost
                 yield validation
-                started, began = time.perf_counter(), self.step
+                self._clock.begin()
             elif pending_signal() is not None:
                 self._save()
                 raise_if_interrupted(f"state of step {self.step} is saved in {self._context.folder}")
@@ -113,7 +112,7 @@ class Run:
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
-        return self._measured(self._train_one(), steps_per_s=0.0)
+        return self._measured(self._train_one())
 
     def finish(self) -> Outcome:
         """What was chosen; the first worker writes it to the run's folder."""
@@ -139,7 +138,9 @@ class Run:
         return self._workers.parts_of(step * size, size, parts=self._spec.config.accumulate)
 
     def _train_one(self) -> Batch:
+        self._clock.start()
         parts = self._feeder.batches(self.step)
+        self._clock.ended("data")
         self._stepper.step(*parts, progress=self.step / self._spec.steps, seed=self._step_seed())
         self.step += 1
         return parts[-1]
@@ -184,9 +185,9 @@ class Run:
         mixed = self._spec.config.seed * 0x9E3779B97F4A7C15 + self.step * 0xBF58476D1CE4E5B9 + self._workers.rank
         return int(mixed * 0x94D049BB133111EB % 2**63)
 
-    def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
+    def _validate(self, batch: Batch) -> Validation:
         self._stepper.settle()
-        validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
+        validation = self._workers.from_first(self._measured(batch) if self._workers.is_first else None)
         self.selection.update(validation)
         self.selection.retract(validation.verdicts)
         if self._context.tracker is not None:
@@ -200,12 +201,12 @@ class Run:
             self._save()
         return validation
 
-    def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
-        progress = self.step / self._spec.steps
+    def _measured(self, batch: Batch) -> Validation:
+        progress, timings = self.step / self._spec.steps, self._clock.readings()
         shares = self._stepper.gradient_shares(batch, progress=progress, seed=self._step_seed())
         found = self._validated()
         self._monitor.weigh(shares)
-        extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
+        extra = {**found.extra, **self._stepper.readings(), **timings}
         if self._spec.rollbacks:
             extra[ATTEMPT] = float(self._course.rollbacks)
         verdicts = [*self._monitor.verdicts, *found.verdicts]

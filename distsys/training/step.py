@@ -19,6 +19,7 @@ from distsys.health.monitor import Monitor
 from distsys.health.observation import Observation
 from distsys.health.trouble import Trouble, diagnose
 from distsys.training.ahead import LAG, Ahead, mix
+from distsys.training.clock import Clock
 from distsys.training.objective import Objective
 from distsys.training.optimizer import adamw, learning_rate_factor, take_moments
 from distsys.training.spread import Spread, Terms
@@ -87,6 +88,7 @@ class Stepper:
         self._last: tuple[Tensor, Tensor]
         self._due_every, self._wary_until = due_every or steps, 0
         self._runs_ahead = workers.device.type == "cuda"
+        self.clock = Clock(workers.device)
         self._ahead = Ahead(workers.device, self._rate_after, steps=steps)
         self.monitor = Monitor(
             config.health,
@@ -138,9 +140,11 @@ class Stepper:
         else:
             self.settle()
             is_taken = bool(is_finite)
+            self.clock.ended("wait")
             if is_taken:
                 self._clip(float(norm))
                 self._update()
+                self.clock.ended("optimizer")
             else:
                 self._skip(taken, progress=progress)
             if look:
@@ -175,7 +179,9 @@ class Stepper:
                 with self._autocast():
                     scaled = spread.scaled(number, terms, outputs)
                 total = self._objective.total(scaled, progress)
+                self.clock.ended("forward")
                 total.backward()
+                self.clock.ended("backward")
             taken.append(_Taken(batch, seed + number, scaled, total.detach()))
         return taken
 
@@ -202,8 +208,10 @@ class Stepper:
         )  # fmt: skip
         if self._average:
             mix(self._average, self.model, share=is_finite * (1.0 - self._average_decay))
+        self.clock.ended("optimizer")
         self._ahead.leave_open(number, is_finite, [item.terms for item in taken])
         self.settle(keep=LAG)
+        self.clock.ended("wait")
 
     def settle(self, *, keep: int = 0) -> None:
         """Count the steps that the device decided by itself, but for the last ``keep``; every worker comes here."""

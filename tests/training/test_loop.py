@@ -20,18 +20,17 @@ from distsys.domains.protocol import AnyDomain, Batch, Outputs
 from distsys.errors import Interrupted, StoppedByHealth
 from distsys.tracking.spool import read_metrics
 from distsys.training import checkpoint
+from distsys.training.clock import is_timing
 from distsys.training.evaluate import Validation, validate
 from distsys.training.loop import Run, fit
 from distsys.training.stamp import _stamp_of, code_stamp
 from tests.health.support import Altered
 from tests.training.support import make_context
 
-UNSTEADY = {"steps_per_s"}
-
 
 def numbers(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Everything logged but speeds."""
-    return [(line.step, {k: v for k, v in line.metrics.items() if k not in UNSTEADY}) for line in read_metrics(folder)]
+    return [(line.step, {k: v for k, v in line.metrics.items() if not is_timing(k)}) for line in read_metrics(folder)]
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
