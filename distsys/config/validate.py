@@ -96,8 +96,9 @@ def numbers_of(config: BaseModel) -> dict[str, Any]:
     content.pop("feeding")
     content["search"].pop("gpus_per_trial")
     content["health"].pop("accept")
-    if content["accumulate"] == 1:
-        content.pop("accumulate")
+    for name, as_before in (("accumulate", 1), ("compile", False)):
+        if content[name] == as_before:
+            content.pop(name)
     return content
 
 

@@ -20,6 +20,7 @@ from distsys.health.observation import Observation
 from distsys.health.trouble import Trouble, diagnose
 from distsys.training.ahead import LAG, Ahead, mix
 from distsys.training.clock import Clock
+from distsys.training.compiling import compiled
 from distsys.training.objective import Objective
 from distsys.training.optimizer import adamw, learning_rate_factor, take_moments
 from distsys.training.spread import Spread, Terms
@@ -73,6 +74,7 @@ class Stepper:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
         self._domain, self._bare = domain, Terms(domain, model, config)
         self._terms = workers.wrap(self._bare)
+        self._fast = compiled(self._terms, workers.device) if config.compile else self._terms
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
         self._optimizer = adamw(self._parameters, settings)
@@ -168,8 +170,10 @@ class Stepper:
         for number, batch in enumerate(parts):
             is_last = number == len(parts) - 1
             with nullcontext() if is_last else self._workers.alone(self._terms):
-                with (look if is_last else None) or nullcontext():
-                    outputs, terms = self._forward(batch, seed=seed + number)
+                looks = look if is_last else None
+                with looks or nullcontext():
+                    module = self._terms if looks else self._fast
+                    outputs, terms = self._forward(batch, seed=seed + number, module=module)
                 if look and is_last:
                     weights = self._objective.term_weights(progress)
                     self.monitor.saw(
@@ -314,8 +318,9 @@ class Stepper:
     ) -> tuple[Outputs, Mapping[str, Tensor]]:
         seed_globally(seed, self._workers.device)  # dropout and the like: no random state has to survive a crash
         self._generator.manual_seed(seed)
+        used = self._terms if module is None else module
         with self._autocast():
-            found: tuple[Outputs, Mapping[str, Tensor]] = (module or self._terms)(batch, self._generator)
+            found: tuple[Outputs, Mapping[str, Tensor]] = used(batch, self._generator)
         return found
 
     def _autocast(self) -> torch.autocast:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from distsys.tracking.spool import read_metrics
-from distsys.training import clock
 from distsys.training.clock import PARTS, PREFIX, SPEED, Clock, is_timing
 from distsys.training.loop import Run, fit
 from tests.training.support import make_context
@@ -23,7 +22,7 @@ def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def later(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("distsys.training.clock.time.perf_counter", lambda: now[0])
     return later
 
 
