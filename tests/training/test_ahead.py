@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from distsys.errors import Interrupted
+from distsys.training import checkpoint
 from distsys.training.ahead import LAG
 from distsys.training.loop import Run, fit
 from distsys.training.outcome import Outcome
@@ -87,18 +89,32 @@ def test_averaged_weights_pass_over_what_was_skipped(
 def test_a_signal_saves_a_state_in_which_every_step_is_counted(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: Left
 ) -> None:
-    take = Run._train_one
+    """The last of them is one that was skipped a moment ago."""
+    take, norm, at = Run._train_one, Stepper._norm, [0]
+
+    def noted(run: Run) -> Any:
+        at[0] = run.step
+        return take(run)
 
     def ended(run: Run) -> Any:
         if run.step == 76:
             os.kill(os.getpid(), signal.SIGTERM)
-        return take(run)
+        return noted(run)
 
+    def broken(stepper: Stepper, total: torch.Tensor) -> torch.Tensor:
+        return norm(stepper, total) * (math.nan if at[0] == 75 else 1.0)
+
+    monkeypatch.setattr(Stepper, "_norm", broken)
+    monkeypatch.setattr(Run, "_train_one", noted)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_train_one", ended)
         with pytest.raises(Interrupted, match="state of step 77 is saved"):
             fit(make_context(outside, tmp_path / "cut", *OPTIONS))
-    assert left.steps[-1] == 77
+    assert left.steps[-2:] == [76, 77]
+    saved, _ = checkpoint.latest(tmp_path / "cut")
+    assert saved is not None
+    state = saved.training_state()
+    assert (state["stepped"], state["skipped"], state["health"][0]["taken"]) == (76, 1, 76)
     fit(make_context(outside, tmp_path / "cut", *OPTIONS))
     fit(make_context(outside, tmp_path / "whole", *OPTIONS))
     assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole")
