@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.other_code import ROOT, tree_of
 from distsys.files import number_or_nan
 from distsys.report.table import text_table
+from distsys.training.clock import is_timing
 
 COMMON = ("batch_size=32", "final.steps=20", "final.eval_every_steps=2")
 LONGER = ("final.steps=160", "final.eval_every_steps=20")
@@ -54,8 +55,6 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {  # bands wide enough that twenty ste
         "constraints={rms_ratio: {min: 0.0}, ta_attenuation_db: {min: -100.0}}",
     ),
 }
-_UNLIKE = {"steps_per_s"}
-"""What no two runs share."""
 
 
 def numbers(tree: Path, domain: str) -> dict[str, float]:
@@ -78,7 +77,7 @@ def numbers(tree: Path, domain: str) -> dict[str, float]:
 def _logged(lines: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
     for line in lines:
         for name, value in line["metrics"].items():
-            if name not in _UNLIKE:
+            if not is_timing(name):
                 yield f"step {line['step']}: {name}", value
 
 

@@ -136,7 +136,7 @@ def _ours(root: Path, turn: int) -> float:
     console = Console(quiet=True)
     with console.bar("ours", NUM_TRIALS) as bar:
         source = Timed(experiment, open_study(experiment, console), bar, Means(console))
-        run_trials(source, limit=NUM_TRIALS, wanted=TOGETHER, cpus=1, device="cpu", say=console.say)
+        run_trials(source, limit=NUM_TRIALS, wanted=TOGETHER, cpus=1, device="cpu", gpus=1.0, say=console.say)
     return _warm_s(ends)
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from distsys.files import num_cpus
 
+_ROUNDING = 1e-6
+"""Of a share of a GPU: Ray counts in ten-thousandths."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -56,13 +59,13 @@ def takes_gpu(device: str, nodes: Sequence[Node]) -> bool:
     return device == "cuda" or (device == "auto" and any(node.gpus for node in nodes))
 
 
-def processes_on(node: Node, *, cpus: int, use_gpu: bool) -> int:
-    """Processes of so many CPUs (and one GPU) that fit on ``node`` at a time."""
+def processes_on(node: Node, *, cpus: int, gpus: float) -> int:
+    """Processes of so many CPUs, and so much of one GPU (0 to 1), that fit on ``node`` at a time."""
     fitting = node.cpus // cpus
-    return min(fitting, node.gpus) if use_gpu else fitting
+    return min(fitting, node.gpus * int(1.0 / gpus + _ROUNDING)) if gpus else fitting
 
 
-def processes_that_fit(nodes: Sequence[Node], *, cpus: int, use_gpu: bool, wanted: int | None = None) -> int:
+def processes_that_fit(nodes: Sequence[Node], *, cpus: int, gpus: float, wanted: int | None = None) -> int:
     """The same over all ``nodes``, at most ``wanted``; none is spread over two of them."""
-    fitting = sum(processes_on(node, cpus=cpus, use_gpu=use_gpu) for node in nodes)
+    fitting = sum(processes_on(node, cpus=cpus, gpus=gpus) for node in nodes)
     return fitting if wanted is None else min(fitting, wanted)

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -257,6 +257,10 @@ def wants_gpu(device: str) -> bool:
     return takes_gpu(device, cluster_nodes())
 
 
-def concurrent_trials(wanted: int | None, *, cpus_per_trial: int, use_gpu: bool) -> int:
-    """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits."""
-    return processes_that_fit(cluster_nodes(), cpus=cpus_per_trial, use_gpu=use_gpu, wanted=wanted)
+def concurrent_trials(wanted: int | None, needs: Mapping[str, float]) -> int:
+    """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits.
+
+    Args:
+        needs: of one trial, by Ray's name.
+    """
+    return processes_that_fit(cluster_nodes(), cpus=int(needs["CPU"]), gpus=needs["GPU"], wanted=wanted)

@@ -86,7 +86,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, team: Team
 def _require_room(team: Team, *, use_gpu: bool) -> None:
     """Raises RunFailed where a cluster of our own, which does not grow, can never hold the workers."""
     nodes = [node for node in cluster_nodes() if node.has(team.labels)]
-    there = processes_that_fit(nodes, cpus=1, use_gpu=use_gpu)
+    there = processes_that_fit(nodes, cpus=1, gpus=1.0 if use_gpu else 0.0)
     if there < team.fewest and not joins_cluster():
         what = "GPU" if use_gpu else "CPU"
         where = f" on nodes labelled {team.labels_text}" if team.labels else ""

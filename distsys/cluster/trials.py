@@ -196,14 +196,21 @@ def _reading(result: Mapping[str, Any]) -> Reading:
 
 
 def run_trials(
-    source: TrialSource, *, limit: int, wanted: int | None, cpus: int, device: str, say: Callable[[str], None]
+    source: TrialSource,
+    *,
+    limit: int,
+    wanted: int | None,
+    cpus: int,
+    device: str,
+    gpus: float,
+    say: Callable[[str], None],
 ) -> None:
     """Carry out up to ``limit`` runs of ``source``, as many at a time as fit.
 
     Args:
         wanted: trials at a time at most; None takes what fits.
         cpus: CPUs of one trial.
-        device: ``auto`` and ``cuda`` give each trial a GPU where the cluster has some.
+        device: ``auto`` and ``cuda`` give each trial ``gpus`` of one GPU where the cluster has some.
         say: is told of each death of a trial's process.
 
     Raises:
@@ -211,11 +218,11 @@ def run_trials(
         Interrupted: a signal was noted.
         DiskFull: there is no space; running trials go on when there is.
     """
-    use_gpu = wants_gpu(device)
-    together = concurrent_trials(wanted, cpus_per_trial=cpus, use_gpu=use_gpu)
+    needs = {"CPU": float(cpus), "GPU": gpus if wants_gpu(device) else 0.0}
+    together = concurrent_trials(wanted, needs)
     if together < 1:
         raise RunFailed(
-            f"no room on the cluster for one trial ({cpus} x CPU{', 1 x GPU' if use_gpu else ''})",
+            f"no room on the cluster for one trial ({cpus} x CPU{f', {gpus:g} x GPU' if needs['GPU'] else ''})",
             expected="free resources",
             fix="lower cpu_threads, set device: cpu, or wait for other jobs to end",
         )
@@ -223,7 +230,7 @@ def run_trials(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a death is told by us, in one line
     trainable = tune.with_parameters(_TrialProcess, shared=Shared())
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"CPU": cpus, "GPU": 1 if use_gpu else 0}),
+        tune.with_resources(trainable, needs),
         tune_config=tune.TuneConfig(
             num_samples=limit,
             search_alg=searcher,

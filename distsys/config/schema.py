@@ -13,12 +13,14 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a budget, 0 to 1."""
+_LEAST_OF_GPU = 0.01
 
 
 class Section(BaseModel):
@@ -153,6 +155,15 @@ class SearchConfig(PhaseConfig):
     """Healthy bands for trials and for the handoff's candidates, which are too short to keep the final ones."""
     concurrent_trials: PositiveInt | None = None
     """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
+    gpus_per_trial: float = 1.0
+    """Share of a GPU that a trial gets where it runs on one: 0.125 lets eight share it, and its memory."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _one_worker_uses_one(cls, value: float) -> float:
+        if not _LEAST_OF_GPU <= value <= 1.0:
+            raise ValueError(f"a trial has one worker, which uses one GPU: from {_LEAST_OF_GPU} to 1, not {value:g}")
+        return value
 
 
 class FinalConfig(PhaseConfig):
@@ -194,18 +205,38 @@ class HealthConfig(Section):
     """Causes that are meant here: what doctor or checks say of them is no more than a warning, and refuses nothing."""
 
 
+class FeedingConfig(Section):
+    """Who makes batches; whoever does, they are the same ones to the bit."""
+
+    workers: NonNegativeInt = 0
+    """Threads that make batches while others are trained on; 0 makes each when it is needed."""
+    ahead: PositiveInt = 2
+    """Steps whose batches are made ahead at most, with threads."""
+
+    @model_validator(mode="after")
+    def _all_are_busy(self) -> Self:
+        if self.workers > self.ahead:
+            raise ValueError(f"ahead {self.ahead} keeps no more than {self.ahead} of {self.workers} workers busy")
+        return self
+
+
 class CoreConfig(Section):
     """One experiment, both phases; a domain adds its ``data`` and ``model`` sections."""
 
     domain: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch_size: PositiveInt
-    """Items a step over all workers together."""
+    """Items a step over all workers and parts together."""
+    accumulate: PositiveInt = 1
+    """Parts in which a worker takes its items of a step, one after the other, to save memory; moves last digits."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Autocast type of the forward pass; losses stay in float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+    """Whether torch.compile makes the forward pass and the losses, which takes its time once and moves last digits."""
     cpu_threads: PositiveInt = 1
     """Threads of one training process; part of the numbers, so part of the config."""
+    feeding: FeedingConfig = FeedingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     search: SearchConfig
     handoff: HandoffConfig = HandoffConfig()
@@ -213,3 +244,17 @@ class CoreConfig(Section):
     constraints: dict[str, Band] = {}
     """Healthy bands that replace the domain's own, by metric name."""
     health: HealthConfig = HealthConfig()
+
+    @model_validator(mode="after")
+    def _there_are_gpus_to_share(self) -> Self:
+        if self.device == "cpu" and self.search.gpus_per_trial != 1.0:
+            raise ValueError(
+                f"search.gpus_per_trial {self.search.gpus_per_trial:g} shares GPUs that device: cpu leaves"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
+        return self

@@ -88,9 +88,17 @@ def _plain(value: Any) -> Any:
 
 
 def numbers_of(config: BaseModel) -> dict[str, Any]:
-    """What of ``config`` decides the numbers of a run: all but what a person has accepted of its health."""
+    """What of ``config`` decides the numbers of a run: not who makes batches or shares a GPU, nor what was accepted.
+
+    Keys that once were not there count where they differ from what was done then, so that older runs keep their names.
+    """
     content = dump(config)
+    content.pop("feeding")
+    content["search"].pop("gpus_per_trial")
     content["health"].pop("accept")
+    for name, as_before in (("accumulate", 1), ("compile", False)):
+        if content[name] == as_before:
+            content.pop(name)
     return content
 
 

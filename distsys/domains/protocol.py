@@ -216,7 +216,11 @@ class Domain(Protocol[ConfigT, ModelT]):
         ...
 
     def loss_terms(self, outputs: Outputs, batch: Batch, *, config: ConfigT) -> Mapping[str, Tensor]:
-        """Each term of ``terms``, unweighted: a scalar, the mean over the items of ``batch``."""
+        """Each term of ``terms``, unweighted: a scalar, the mean over the items of ``batch``.
+
+        A mean over other things, or over pairs of items, says so by :class:`Counting` or :class:`Comparing`: else two
+        workers would not train what one does.
+        """
         ...
 
     def evaluate(self, model: ModelT, data: EvalSet) -> Evaluation:
@@ -304,6 +308,34 @@ class Generative(Protocol):
 
     def generation(self, model: Any, batch: Batch, *, generator: torch.Generator) -> Generation:
         """What ``model`` does with a training ``batch``, trained on it and sampled for it; gradients are off."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What a domain has besides, some of whose terms are means over something else than items.
+
+    A step's items may be spread over workers and parts; each then counts by its number of these things.
+    """
+
+    def counts(self, batch: Batch, *, config: Any) -> Mapping[str, Tensor]:
+        """Over how many things each such term is a mean in ``batch``, a scalar; where it is 0 the term is finite."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """What a domain has besides, some of whose terms compare items of a step with each other.
+
+    A step's items may be spread over workers and parts; these terms are found over all of them.
+    """
+
+    def compared(self, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
+        """What such terms look at, by name; the first axis counts items."""
+        ...
+
+    def comparing_terms(self, compared: Mapping[str, Tensor], *, config: Any) -> Mapping[str, Tensor]:
+        """These terms, as ``loss_terms`` has them, of items of whatever order."""
         ...
 
 

@@ -189,9 +189,14 @@ class Monitor:
         if self._last is not None:
             self._ask(replace(self._last, shares=shares), at_validation=True)
 
-    def skipped(self, step: int, *, count: int, broken: Sequence[str]) -> None:
-        """``step`` was skipped, the ``count``-th, for a gradient that is not finite; nor were the ``broken`` terms."""
+    def skipped(self, step: int, *, count: int, broken: Sequence[str], was_counted: bool = False) -> None:
+        """``step`` was skipped, the ``count``-th, for a gradient that is not finite; nor were the ``broken`` terms.
+
+        Args:
+            was_counted: the optimiser was asked for it nonetheless, and did nothing.
+        """
         if self.is_on:
+            self._taken -= was_counted
             what = f"terms not finite: {', '.join(broken)}" if broken else "all terms finite on this worker"
             text = f"{count} steps skipped for a gradient that is not finite, the last at step {step}; {what}"
             self.trouble = Trouble(text, step=self.trouble.step or step)

@@ -17,7 +17,7 @@ class Capacity:
 
     Args:
         together: trials at a time.
-        use_gpu: whether each process is given a GPU.
+        gpus_per_trial: share of a GPU that each trial is given; 0 where none is used.
         is_cluster: whether the nodes are those of a running cluster.
         num_workers: of the final training.
     """
@@ -25,7 +25,7 @@ class Capacity:
     nodes: Sequence[Node]
     together: int
     cpus_per_trial: int
-    use_gpu: bool
+    gpus_per_trial: float
     is_cluster: bool
     num_workers: int
 
@@ -35,7 +35,7 @@ class Capacity:
 
     def on(self, node: Node) -> int:
         """Trials at a time on ``node``, at most."""
-        return min(self.together, processes_on(node, cpus=self.cpus_per_trial, use_gpu=self.use_gpu))
+        return min(self.together, processes_on(node, cpus=self.cpus_per_trial, gpus=self.gpus_per_trial))
 
 
 def capacity_for(config: CoreConfig, *, team: Team, is_local: bool) -> Capacity:
@@ -50,26 +50,28 @@ def capacity_for(config: CoreConfig, *, team: Team, is_local: bool) -> Capacity:
 
     cpus = config.cpu_threads
     if is_local:
-        return Capacity([this_machine()], 1, cpus, False, False, 1)
+        return Capacity([this_machine()], 1, cpus, 0.0, False, 1)
     is_cluster = joins_cluster()
     nodes = asked_nodes() if is_cluster else [this_machine()]
     use_gpu = takes_gpu(config.device, nodes)
-    together = processes_that_fit(nodes, cpus=cpus, use_gpu=use_gpu, wanted=config.search.concurrent_trials)
+    gpus = config.search.gpus_per_trial if use_gpu else 0.0
+    together = processes_that_fit(nodes, cpus=cpus, gpus=gpus, wanted=config.search.concurrent_trials)
     if together < 1:
-        raise _no_room(f"a trial of {_each(cpus, use_gpu)}", nodes, fix="lower cpu_threads, or set device: cpu")
+        raise _no_room(f"a trial of {_each(cpus, gpus)}", nodes, fix="lower cpu_threads, or set device: cpu")
     labelled = [node for node in nodes if node.has(team.labels)]
-    workers = processes_that_fit(labelled, cpus=1, use_gpu=use_gpu)
+    workers = processes_that_fit(labelled, cpus=1, gpus=float(use_gpu))
     if team.labels and not workers:
         raise _no_room(f"workers on nodes labelled {team.labels_text}", labelled, fix="another --label, or such nodes")
     if team.fewest > max(1, workers):
-        found = f"{team.fewest} workers of {_each(1, use_gpu)} each"
+        found = f"{team.fewest} workers of {_each(1, float(use_gpu))} each"
         raise _no_room(found, labelled, fix=f"--workers {max(1, workers)}, or more nodes")
     num_workers = min(team.most, max(1, workers))
-    return Capacity(nodes, min(together, config.search.trials), cpus, use_gpu, is_cluster, num_workers)
+    return Capacity(nodes, min(together, config.search.trials), cpus, gpus, is_cluster, num_workers)
 
 
-def _each(cpus: int, use_gpu: bool) -> str:
-    return f"{cpus} CPU{'s' if cpus > 1 else ''}{' and a GPU' if use_gpu else ''}"
+def _each(cpus: int, gpus: float) -> str:
+    share = "a GPU" if gpus == 1.0 else f"{gpus:g} of a GPU"
+    return f"{cpus} CPU{'s' if cpus > 1 else ''}{f' and {share}' if gpus else ''}"
 
 
 def _no_room(found: str, nodes: Sequence[Node], *, fix: str) -> ConfigError:

@@ -75,6 +75,7 @@ class Means:
                 cpus=config.cpu_threads,
                 device=config.device,
                 say=self.console.say,
+                gpus=config.search.gpus_per_trial,
             )
 
     @contextmanager

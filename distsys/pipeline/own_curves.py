@@ -18,17 +18,18 @@ from distsys.health.curves.history import History, Meaning, Series
 from distsys.health.curves.names import guess, is_penalty, with_guesses
 from distsys.tracking.curves_spool import read_spool
 from distsys.tracking.spool import METRICS_FILE
+from distsys.training.clock import is_timing
+from distsys.training.optimizer import learning_rate_factor
 from distsys.training.outcome import Outcome
 from distsys.training.selection import Choice, Selection, paired_floor
 from distsys.training.spec import RunSpec
-from distsys.training.step import learning_rate_factor
 
 _NAMED: Mapping[str, Meaning] = {
     "loss": Meaning("loss", "validation", "min", of="loss", is_guess=False),
     "train_loss": Meaning("loss", "train", "min", of="loss", is_guess=False),
     "learning_rate": Meaning("rate", is_guess=False),
     "skipped_steps": Meaning("skipped", is_guess=False),
-    **{name: Meaning(is_guess=False) for name in ("grad_norm", "healthy", "noise_floor", "steps_per_s")},
+    **{name: Meaning(is_guess=False) for name in ("grad_norm", "healthy", "noise_floor")},
 }
 """What every run logs, whatever its domain."""
 
@@ -99,6 +100,8 @@ def _meaning(domain: AnyDomain, name: str) -> Meaning:
         return Meaning("weight", is_guess=False)
     if name == domain.selection.name:
         return Meaning("metric", "validation", domain.selection.direction, of=name, is_guess=False)
+    if is_timing(name):
+        return Meaning(is_guess=False)
     return _NAMED.get(name, Meaning("metric", "validation", of=name, is_guess=False))
 
 

@@ -26,7 +26,8 @@ from distsys.training.data import built_data
 from distsys.training.evaluate import evaluate, mean_terms
 from distsys.training.objective import Objective
 from distsys.training.spec import Phase, RunSpec
-from distsys.training.step import Terms, seed_globally
+from distsys.training.spread import Terms
+from distsys.training.step import seed_globally
 
 _PHASES: tuple[Phase, ...] = ("search", "final")
 _FEWEST = 4

@@ -91,7 +91,7 @@ def planned(experiment: Experiment, *, team: Team, is_local: bool) -> Plan:
         StoppedByHealth: its first steps show that going on is pointless.
     """
     config = experiment.config
-    team.require_equal_shares(config.batch_size)
+    team.require_equal_shares(config.batch_size, parts=config.accumulate)
     capacity = capacity_for(config, team=team, is_local=is_local)
     num_workers = capacity.num_workers
     began = time.perf_counter()

@@ -45,7 +45,7 @@ def _warnings(plan: Plan) -> list[str]:
     found = []
     if plan.disk_bytes > plan.free_bytes:
         found.append("WARNING: the disk is too small: free space, or choose another --out")
-    if plan.capacity.use_gpu and plan.timed_on == "cpu":
+    if plan.capacity.gpus_per_trial and plan.timed_on == "cpu":
         found.append("WARNING: steps were timed on the CPU of this machine, and will run on GPUs of others")
     return found
 

@@ -12,8 +12,9 @@ from distsys.domains.protocol import AnyDomain, Batch, to_device
 from distsys.health.probes.patient import Rehearsal, StepFacts
 from distsys.training.data import built_data
 from distsys.training.objective import Objective
+from distsys.training.optimizer import learning_rate_factor
 from distsys.training.spec import RunSpec
-from distsys.training.step import Stepper, learning_rate_factor
+from distsys.training.step import Stepper
 from distsys.training.workers import Workers
 
 STEPS = 4

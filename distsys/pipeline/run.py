@@ -110,7 +110,7 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
 @contextmanager
 def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
-    means.team.require_equal_shares(experiment.config.batch_size)
+    means.team.require_equal_shares(experiment.config.batch_size, parts=experiment.config.accumulate)
     preflight(experiment)
     folder = experiment.folder
     with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:

@@ -16,7 +16,7 @@ GRACE_S = 4.0
 """From a signal to the end at the latest, while nothing is being saved; schedulers kill after 10 s or more."""
 _SAVING_S = 60.0
 """How much longer a checkpoint may take that is being written then."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _pending: list[int] = []
 _told: list[Callable[[str], None]] = []
@@ -116,7 +116,7 @@ def signals_end_work() -> Iterator[None]:
 
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
     finally:
@@ -134,7 +134,7 @@ def _bounded() -> Iterator[None]:
     def watch() -> None:
         while not ended.is_set():
             number = os.read(reader, 1)[0]
-            if number in _SIGNALS and not ended.wait(GRACE_S):
+            if number in SIGNALS and not ended.wait(GRACE_S):
                 _end_at_once(number)
 
     thread = threading.Thread(target=watch, name="grace", daemon=True)
@@ -158,7 +158,7 @@ def _in_child() -> None:
     if _ended:
         _ended.clear()
         signal.set_wakeup_fd(-1)
-        for number in _SIGNALS:
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
 
 

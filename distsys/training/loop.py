@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from distsys.domains.protocol import Batch, to_device
+from distsys.domains.protocol import Batch
 from distsys.errors import CheckpointError, StoppedByHealth
 from distsys.health.causes import NOT_FINITE, STALE_MOMENTS
 from distsys.health.verdict import Verdict
@@ -20,7 +20,8 @@ from distsys.training.context import FitContext
 from distsys.training.course import Course
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import Validation, validate
-from distsys.training.interrupt import pending_signal, raise_if_interrupted, saving, signals_noted
+from distsys.training.feeding import Feeder
+from distsys.training.interrupt import raise_if_interrupted, saving, signals_noted
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 from distsys.training.origin import has_other_code, load_origin
@@ -67,7 +68,11 @@ class Run:
             self._domain, model, self._objective, config=config, steps=self._spec.steps, workers=self._workers,
             due_every=self._spec.eval_every_steps,
         )  # fmt: skip
-        self._monitor = self._stepper.monitor
+        self._feeder = Feeder(
+            self.data.train, self._indices_of, steps=self._spec.steps, device=self._workers.device,
+            settings=config.feeding,
+        )  # fmt: skip
+        self._monitor, self._clock = self._stepper.monitor, self._stepper.clock
         self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
         self.step = 0
@@ -81,24 +86,23 @@ class Run:
     def validations(self) -> Iterator[Validation]:
         """Train, and yield each validation after its metrics and checkpoint are safe."""
         rank = f"worker {self._workers.rank}" if self._workers.world_size > 1 else ""
-        with watched(self._context.folder, name=rank) as self._watch:
+        with watched(self._context.folder, name=rank) as self._watch, self._feeder.ahead():
             yield from self._validations()
 
     def _validations(self) -> Iterator[Validation]:
-        started, began = time.perf_counter(), self.step
+        self._clock.begin()
         while not self.is_over:
             with self._watch.piece("step"):
                 batch = self._train_one_or_go_back()
             if batch is None:
-                started, began = time.perf_counter(), self.step
+                self._clock.begin()
             elif self._is_due():
-                speed = (self.step - began) / (time.perf_counter() - started)
                 with self._watch.piece("validation"):
-                    validation = self._validate(batch, speed)
+                    validation = self._validate(batch)
                 self._is_hopeless = self._spec.is_short and validation.is_lost
                 yield validation
-                started, began = time.perf_counter(), self.step
-            elif pending_signal() is not None:
+                self._clock.begin()
+            elif self._stepper.is_asked_to_stop:
                 self._save()
                 raise_if_interrupted(f"state of step {self.step} is saved in {self._context.folder}")
 
@@ -112,7 +116,7 @@ class Run:
 
     def rehearse(self) -> Validation:
         """One training step and one validation, with nothing written: what is broken shows at once."""
-        return self._measured(self._train_one(), steps_per_s=0.0)
+        return self._measured(self._train_one())
 
     def finish(self) -> Outcome:
         """What was chosen; the first worker writes it to the run's folder."""
@@ -133,14 +137,17 @@ class Run:
         is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick)
         return is_last or self.step % self._spec.eval_every_steps == 0
 
-    def _train_one(self) -> Batch:
+    def _indices_of(self, step: int) -> list[range]:
         size = self._spec.config.batch_size
-        progress = self.step / self._spec.steps
-        indices = self._workers.share_of(self.step * size, size)
-        batch = to_device(self.data.train.batch(indices, progress=progress), self._workers.device)
-        self._stepper.step(batch, progress=progress, seed=self._step_seed())
+        return self._workers.parts_of(step * size, size, parts=self._spec.config.accumulate)
+
+    def _train_one(self) -> Batch:
+        self._clock.start()
+        parts = self._feeder.batches(self.step)
+        self._clock.ended("data")
+        self._stepper.step(*parts, progress=self.step / self._spec.steps, seed=self._step_seed())
         self.step += 1
-        return batch
+        return parts[-1]
 
     def _train_one_or_go_back(self) -> Batch | None:
         """The batch of one more step; None where that step was one too many and the run went back, or ended."""
@@ -182,8 +189,9 @@ class Run:
         mixed = self._spec.config.seed * 0x9E3779B97F4A7C15 + self.step * 0xBF58476D1CE4E5B9 + self._workers.rank
         return int(mixed * 0x94D049BB133111EB % 2**63)
 
-    def _validate(self, batch: Batch, steps_per_s: float) -> Validation:
-        validation = self._workers.from_first(self._measured(batch, steps_per_s) if self._workers.is_first else None)
+    def _validate(self, batch: Batch) -> Validation:
+        self._stepper.settle()
+        validation = self._workers.from_first(self._measured(batch) if self._workers.is_first else None)
         self.selection.update(validation)
         self.selection.retract(validation.verdicts)
         if self._context.tracker is not None:
@@ -197,12 +205,12 @@ class Run:
             self._save()
         return validation
 
-    def _measured(self, batch: Batch, steps_per_s: float) -> Validation:
-        progress = self.step / self._spec.steps
+    def _measured(self, batch: Batch) -> Validation:
+        progress, timings = self.step / self._spec.steps, self._clock.readings()
         shares = self._stepper.gradient_shares(batch, progress=progress, seed=self._step_seed())
         found = self._validated()
         self._monitor.weigh(shares)
-        extra = {**found.extra, **self._stepper.readings(), "steps_per_s": steps_per_s}
+        extra = {**found.extra, **self._stepper.readings(), **timings}
         if self._spec.rollbacks:
             extra[ATTEMPT] = float(self._course.rollbacks)
         verdicts = [*self._monitor.verdicts, *found.verdicts]
@@ -232,6 +240,7 @@ class Run:
         Ray runs their loops beside the main thread.
         """
         self._saved_at = time.monotonic()
+        self._stepper.settle()
         health = self._workers.gather(self._monitor.state())
         if not self._workers.is_first:
             return

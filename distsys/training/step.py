@@ -5,41 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from distsys.config.schema import CoreConfig, OptimizerConfig
+from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, Batch, Outputs
 from distsys.errors import StoppedByHealth
 from distsys.health.monitor import Monitor
+from distsys.health.observation import Observation
 from distsys.health.trouble import Trouble, diagnose
+from distsys.training.ahead import LAG, Ahead, mix
+from distsys.training.clock import Clock
+from distsys.training.compiling import compiled
+from distsys.training.interrupt import SIGNALS, note_signal, pending_signal
 from distsys.training.objective import Objective
+from distsys.training.optimizer import adamw, learning_rate_factor, take_moments
+from distsys.training.spread import Spread, Terms
 from distsys.training.workers import Workers
 
 _FEW = 3
 """Skipped steps that are never held against a run, however short."""
-
-
-class Terms(nn.Module):
-    """A model seen as its loss terms, so that data-parallel wrapping needs nothing of the domain."""
-
-    def __init__(self, domain: AnyDomain, model: nn.Module, config: CoreConfig) -> None:
-        super().__init__()
-        self.model = model
-        self._domain, self._config = domain, config
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Outputs, Mapping[str, Tensor]]:
-        """What the model makes of ``batch``, and the terms of that."""
-        outputs = self._domain.forward(self.model, batch, generator=generator)
-        return outputs, self.terms_of(outputs, batch)
-
-    def terms_of(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Each loss term, unweighted."""
-        return dict(self._domain.loss_terms(outputs, batch, config=self._config))
+_WARY = 64
+"""Steps after one that was skipped in which the host waits for each, so that it sees what another one looks like."""
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -49,21 +40,22 @@ def seed_globally(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def learning_rate_factor(config: OptimizerConfig, steps: int, step: int) -> float:
-    """Linear warm-up, then constant or half a cosine to 0 (Loshchilov and Hutter, arXiv 1608.03983)."""
-    warmup = round(config.warmup_share * steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+@dataclass(frozen=True)
+class _Taken:
+    """A part of a step after its backward pass: its terms as they count in the step, and their weighted sum."""
+
+    batch: Batch
+    seed: int
+    terms: Mapping[str, Tensor]
+    total: Tensor
+
+    def broken(self) -> list[str]:
+        """Terms that are not finite."""
+        return _broken(self.terms)
 
 
-def _decay_groups(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters that a model marked with ``no_weight_decay`` apart from the others."""
-    kept = [item for item in parameters if getattr(item, "no_weight_decay", False)]
-    others = [item for item in parameters if not getattr(item, "no_weight_decay", False)]
-    return [{"params": others}, *([{"params": kept, "weight_decay": 0.0}] if kept else [])]
+def _broken(terms: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, value in terms.items() if not bool(torch.isfinite(value))]
 
 
 class Stepper:
@@ -83,30 +75,30 @@ class Stepper:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
         self._domain, self._bare = domain, Terms(domain, model, config)
         self._terms = workers.wrap(self._bare)
+        self._fast = compiled(self._terms, workers.device) if config.compile else self._terms
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
-        self._optimizer = torch.optim.AdamW(
-            _decay_groups(self._parameters),
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self._optimizer = adamw(self._parameters, settings)
         decay = settings.ema_decay
         self._average = decay and AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._average_decay = decay or 0.0
         self._steps, self._stepped = steps, 0
         reset_at = settings.reset_moments_at
         self._reset_step = None if reset_at is None else math.ceil(reset_at * steps)
         self._budget = max(_FEW, math.ceil(settings.max_skipped_share * steps))
         self._generator = torch.Generator(device=workers.device)
-        self.skipped = 0
-        self._last: tuple[Tensor, float]
+        self.skipped, self._is_asked = 0, False
+        self._last: tuple[Tensor, Tensor]
+        self._due_every, self._wary_until = due_every or steps, 0
+        self._runs_ahead = workers.device.type == "cuda"
+        self.clock = Clock(workers.device)
+        self._ahead = Ahead(workers.device, self._rate_after, steps=steps)
         self.monitor = Monitor(
             config.health,
             terms=domain.terms,
             fields=domain.fields,
             steps=steps,
-            due_every=due_every or steps,
+            due_every=self._due_every,
             terms_of=self._bare.terms_of,
             terms_with=self._terms_with,
             gather=None if workers.world_size == 1 else workers.gather,
@@ -119,6 +111,11 @@ class Stepper:
         return self._average.module if self._average else self.model
 
     @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether a signal ends the run here; with several workers, one that all of them have heard of."""
+        return self._is_asked if self._workers.world_size > 1 else pending_signal() is not None
+
+    @property
     def learning_rate(self) -> float:
         """Of the next step; it moves only with steps that were really taken."""
         return self._rate_after(self._stepped)
@@ -127,8 +124,11 @@ class Stepper:
         settings = self._config.optimizer
         return settings.learning_rate * learning_rate_factor(settings, self._steps, taken)
 
-    def step(self, batch: Batch, *, progress: float, seed: int) -> None:
+    def step(self, *parts: Batch, progress: float, seed: int) -> None:
         """Forward, terms, weights, backward, finite check, clip, update, schedule, average; health looks on.
+
+        Args:
+            parts: this worker's items, of which there are equally many in each part; health sees the last one.
 
         Raises:
             StoppedByHealth: more steps were skipped than the config allows.
@@ -137,27 +137,118 @@ class Stepper:
         if done == self._reset_step:
             self.forget_moments()
         look = self.monitor.begin(done + 1)
-        with look or nullcontext():
-            outputs, terms = self._forward(batch, seed=seed)
-        if look:
-            weights = self._objective.term_weights(progress)
-            self.monitor.saw(look, done + 1, batch=batch, outputs=outputs, terms=terms, weights=weights)
-        total = self._objective.total(terms, progress)
-        total.backward()
+        taken = self._gradients(parts, look, progress=progress, seed=seed)
         if look:
             look.took_gradients()
+        total = taken[0].total if len(taken) == 1 else torch.stack([item.total for item in taken]).sum()
         norm = self._norm(total)
-        is_finite = self._workers.all_finite(norm)
-        if is_finite:
-            self._clip(norm)
-            self._update()
+        loss, is_finite, asked = self._agreed(total, norm)
+        if look is None and self._may_run_ahead(done + 1):
+            self._update_ahead(done + 1, taken, norm=norm, is_finite=is_finite, asked=asked)
         else:
-            self._skip(batch, terms, progress=progress, seed=seed)
-        if look:
-            limit = self._config.optimizer.grad_clip_norm
-            self.monitor.end(look, done + 1, is_taken=is_finite, limit=limit, rate_after=self._rate_after)
+            self.settle()
+            is_taken = bool(is_finite)
+            self._note_asked(asked)
+            self.clock.ended("wait")
+            if is_taken:
+                self._clip(float(norm))
+                self._update()
+                self.clock.ended("optimizer")
+            else:
+                self._skip(taken, progress=progress)
+            if look:
+                limit = self._config.optimizer.grad_clip_norm
+                self.monitor.end(look, done + 1, is_taken=is_taken, limit=limit, rate_after=self._rate_after)
         self._optimizer.zero_grad(set_to_none=True)
-        self._last = total.detach(), norm
+        self._last = loss, norm
+
+    def _gradients(
+        self, parts: Sequence[Batch], look: Observation | None, *, progress: float, seed: int
+    ) -> list[_Taken]:
+        """Forward and backward of every part; ``look`` collects the last one."""
+        spread = Spread(
+            self._domain,
+            parts,
+            lambda number: self._outputs(parts[number], seed=seed + number),
+            config=self._config,
+            workers=self._workers,
+        )
+        taken = []
+        for number, batch in enumerate(parts):
+            is_last = number == len(parts) - 1
+            with nullcontext() if is_last else self._workers.alone(self._terms):
+                looks = look if is_last else None
+                with looks or nullcontext():
+                    module = self._terms if looks else self._fast
+                    outputs, terms = self._forward(batch, seed=seed + number, module=module)
+                if look and is_last:
+                    weights = self._objective.term_weights(progress)
+                    self.monitor.saw(
+                        look, round(progress * self._steps) + 1, batch=batch, outputs=outputs, terms=terms,
+                        weights=weights,
+                    )  # fmt: skip
+                with self._autocast():
+                    scaled = spread.scaled(number, terms, outputs)
+                total = self._objective.total(scaled, progress)
+                self.clock.ended("forward")
+                total.backward()
+                self.clock.ended("backward")
+            taken.append(_Taken(batch, seed + number, scaled, total.detach()))
+        return taken
+
+    def _agreed(self, total: Tensor, norm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of all workers' items, whether the gradient is finite on each, and how many noted which signal."""
+        if self._workers.world_size == 1:
+            return total, norm.isfinite(), total.new_zeros(len(SIGNALS))
+        # Filled there: a tensor of host values would have the host wait for the device.
+        noted = [norm.new_full((), pending_signal() == number, dtype=torch.float64) for number in SIGNALS]
+        found = self._workers.sum(torch.stack([total.double(), norm.double(), *noted]))
+        loss, norms = found[:2] / self._workers.world_size
+        return loss.float(), norms.isfinite(), found[2:].float()
+
+    def _note_asked(self, asked: Tensor) -> None:
+        """A signal that one worker noted is noted on all, after the same step."""
+        for number, count in zip(SIGNALS, asked.tolist(), strict=True):
+            if count:
+                note_signal(number)
+                self._is_asked = True
+
+    def _may_run_ahead(self, number: int) -> bool:
+        """Whether the host may leave step ``number`` to the device: nobody looks at it, and all was well lately."""
+        is_due = number % self._due_every == 0 or number == self._steps
+        return self._runs_ahead and not is_due and self._stepped > 0 and number > self._wary_until
+
+    def _update_ahead(
+        self, number: int, taken: Sequence[_Taken], *, norm: Tensor, is_finite: Tensor, asked: Tensor
+    ) -> None:
+        """What the device does by itself where the gradient is finite; the host counts what lies back far enough."""
+        settings = self._config.optimizer
+        gradients = [item.grad for item in self._parameters if item.grad is not None]
+        self._ahead.update(
+            self._optimizer, gradients, norm=norm, is_finite=is_finite, limit=settings.grad_clip_norm,
+            counted=self._stepped,
+        )  # fmt: skip
+        if self._average:
+            mix(self._average, self.model, share=is_finite * (1.0 - self._average_decay))
+        self.clock.ended("optimizer")
+        self._ahead.leave_open(number, is_finite, asked, [item.terms for item in taken])
+        self.settle(keep=LAG)
+        self.clock.ended("wait")
+
+    def settle(self, *, keep: int = 0) -> None:
+        """Count the steps that the device decided by itself, but for the last ``keep``; every worker comes here."""
+        for step in self._ahead.counted(keep=keep):
+            is_taken, asked = step.found()
+            self._note_asked(asked)
+            if is_taken:
+                self._stepped += 1
+                if self._average:
+                    self._average.n_averaged += 1
+                continue
+            self.skipped += 1
+            self._wary_until = max(self._wary_until, step.number + _WARY)
+            broken = next((names for names in map(_broken, step.terms) if names), [])
+            self.monitor.skipped(step.number, count=self.skipped, broken=broken, was_counted=True)
 
     def _update(self) -> None:
         for group in self._optimizer.param_groups:
@@ -182,13 +273,14 @@ class Stepper:
         loss, norm = self._last
         return {
             "train_loss": float(loss),
-            "grad_norm": norm,
+            "grad_norm": float(norm),
             "learning_rate": self.learning_rate,
             "skipped_steps": float(self.skipped),
         }
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
+        self.settle()
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -206,6 +298,7 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         self._stepped = state["stepped"]
         self.skipped = state["skipped"]
+        self._ahead.forget()
 
     def begin_from(self, evaluated: Mapping[str, Tensor], state: Mapping[str, Any] | None) -> str:
         """Take the weights of another run, and of its ``state`` what fits; gives in words what was taken and what not.
@@ -225,7 +318,7 @@ class Stepper:
             self.model.load_state_dict(state["model"])
             self._average.load_state_dict(state["average"])
             taken.append("their average")
-        has_moments = self._take_moments(state["optimizer"])
+        has_moments = take_moments(self._optimizer, state["optimizer"])
         (taken if has_moments else left).append("moments")
         if has_moments and self._config.optimizer.schedule == "constant":
             self._stepped = state["stepped"]
@@ -235,27 +328,19 @@ class Stepper:
             left.append("schedule, which is this run's own")
         return f"{', '.join(taken)} taken over; not {', '.join(left) or 'its place in the data'}"
 
-    def _take_moments(self, saved: Mapping[str, Any]) -> bool:
-        """Whether another run's moments fit the parameters; this run's rates and decays stay."""
-        own = self._optimizer.state_dict()["param_groups"]
-        groups = [group["params"] for group in saved["param_groups"]]
-        held = [item for group in self._optimizer.param_groups for item in group["params"]]
-        moments = [saved["state"].get(index, {}).get("exp_avg") for group in groups for index in group]
-        fits = groups == [group["params"] for group in own] and all(
-            moment is None or moment.shape == item.shape for moment, item in zip(moments, held, strict=True)
-        )
-        if not fits or not saved["state"]:
-            return False
-        self._optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
-        return True
+    @torch.no_grad()
+    def _outputs(self, batch: Batch, *, seed: int) -> Outputs:
+        """What the model makes of ``batch`` with the draws of ``seed``."""
+        return self._forward(batch, seed=seed, module=self._bare)[0]
 
     def _forward(
         self, batch: Batch, *, seed: int, module: nn.Module | None = None
     ) -> tuple[Outputs, Mapping[str, Tensor]]:
         seed_globally(seed, self._workers.device)  # dropout and the like: no random state has to survive a crash
         self._generator.manual_seed(seed)
+        used = self._terms if module is None else module
         with self._autocast():
-            found: tuple[Outputs, Mapping[str, Tensor]] = (module or self._terms)(batch, self._generator)
+            found: tuple[Outputs, Mapping[str, Tensor]] = used(batch, self._generator)
         return found
 
     def _autocast(self) -> torch.autocast:
@@ -268,10 +353,10 @@ class Stepper:
         with self._autocast():
             return Terms(self._domain, model, self._config)(batch, generator)[1]
 
-    def _norm(self, total: Tensor) -> float:
-        """Norm of the whole gradient; not finite when the loss is not. The step's one wait for the device."""
+    def _norm(self, total: Tensor) -> Tensor:
+        """Norm of the whole gradient; not finite when the loss is not."""
         gradients = [item.grad for item in self._parameters if item.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach())
+        return torch.nn.utils.get_total_norm(gradients, foreach=True) + 0.0 * total.detach()
 
     def _clip(self, norm: float) -> None:
         limit = self._config.optimizer.grad_clip_norm
@@ -279,15 +364,17 @@ class Stepper:
             gradients = [item.grad for item in self._parameters if item.grad is not None]
             torch._foreach_mul_(gradients, limit / norm)
 
-    def _skip(self, batch: Batch, terms: Mapping[str, Tensor], *, progress: float, seed: int) -> None:
+    def _skip(self, taken: Sequence[_Taken], *, progress: float) -> None:
         self.skipped += 1
+        self._wary_until = max(self._wary_until, round(progress * self._steps) + 1 + _WARY)
         is_over = self.skipped > self._budget
-        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        culprit = next((item for item in taken if item.broken()), taken[-1])
+        broken = culprit.broken()
         if not is_over:
             self.monitor.skipped(round(progress * self._steps) + 1, count=self.skipped, broken=broken)
             return
         if self.monitor.is_on:
-            self.monitor.trouble = self._diagnosed(batch, progress=progress, seed=seed)
+            self.monitor.trouble = self._diagnosed(culprit.batch, progress=progress, seed=culprit.seed)
         named = dict(self.model.named_parameters())
         hit = [
             name for name, item in named.items() if item.grad is not None and not bool(torch.isfinite(item.grad).all())

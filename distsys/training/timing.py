@@ -118,9 +118,9 @@ class _TimedRun(Run):
             elif is_warm:
                 plain.append(passed)
         # Checkpoints hold what was chosen, item by item.
-        validation_s = self._seconds(lambda: self.selection.update(self._measured(batch, 0.0)))
+        validation_s = self._seconds(lambda: self.selection.update(self._measured(batch)))
         if validation_s < _SLOW_S:
-            validation_s = self._seconds(lambda: self.selection.update(self._measured(batch, 0.0)))
+            validation_s = self._seconds(lambda: self.selection.update(self._measured(batch)))
         save_s = self._seconds(self._save)
         found = directory_of(self._context.folder, self.step)
         size = sum(path.stat().st_size for path in found.iterdir())

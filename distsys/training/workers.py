@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distsys.errors import ConfigError, RunFailed
-from distsys.training.interrupt import note_signal, pending_signal
 
 Value = TypeVar("Value")
 
@@ -37,17 +36,29 @@ class Workers:
         ids = [self.device] if self.device.type == "cuda" else None
         return _Averaged(module, device_ids=ids)
 
-    def all_finite(self, value: float) -> bool:
-        """Whether ``value`` is finite on every worker; a signal that one has noted is noted on all from here on."""
-        finite = math.isfinite(value)
+    def alone(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """Within, gradients of a module from :meth:`wrap` stay on their worker, and add up."""
+        found: AbstractContextManager[None] = (
+            wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
+        )
+        return found
+
+    def sum(self, values: Tensor) -> Tensor:
+        """``values`` added up over workers, on every worker."""
         if self.world_size == 1:
-            return finite
-        flags = torch.tensor([float(finite), -float(pending_signal() or 0)], device=self.device)
-        dist.all_reduce(flags, op=dist.ReduceOp.MIN)
-        all_are, number = flags.tolist()
-        if number < 0:
-            note_signal(-int(number))
-        return bool(all_are > 0)
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    def joined(self, values: Tensor) -> list[Tensor]:
+        """The tensors of all workers, alike in shape, in the order of ranks; only this worker's own has a graph."""
+        if self.world_size == 1:
+            return [values]
+        found = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(self.world_size)]
+        dist.all_gather(found, values.detach().contiguous())
+        found[self.rank] = values
+        return found
 
     def from_first(self, value: Value | None) -> Value:
         """The value that the first worker passes in, on every worker."""
@@ -80,6 +91,23 @@ class Workers:
                 fix=f"batch_size: {(count // self.world_size + 1) * self.world_size}",
             )
         return range(start + self.rank, start + count, self.world_size)
+
+    def parts_of(self, start: int, count: int, *, parts: int) -> list[range]:
+        """This worker's share of ``count`` items in equal parts, which it takes one after the other.
+
+        Raises:
+            ConfigError: the batch cannot be divided evenly.
+        """
+        share = self.share_of(start, count)
+        if len(share) % parts:
+            whole = parts * self.world_size
+            raise ConfigError(
+                f"batch_size = {count} in {parts} parts on each of {self.world_size} workers",
+                expected="a batch size that workers times accumulate divides",
+                fix=f"batch_size: {(count // whole + 1) * whole}, or another accumulate",
+            )
+        size = len(share) // parts
+        return [share[first : first + size] for first in range(0, len(share), size)]
 
 
 class _Averaged(DistributedDataParallel):

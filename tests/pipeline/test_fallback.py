@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import distsys.pipeline.run as phases
 from distsys.domains.protocol import EvalSet, Evaluation
@@ -104,8 +105,8 @@ def broken_after(monkeypatch: pytest.MonkeyPatch, *, step: int) -> None:
         stepper.done = round(progress * stepper._steps)
         take(stepper, batch, progress=progress, seed=seed)
 
-    def broken(stepper: Any, total: Any) -> float:
-        return math.nan if stepper._steps == 120 and stepper.done >= step else norm(stepper, total)
+    def broken(stepper: Any, total: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(math.nan) if stepper._steps == 120 and stepper.done >= step else norm(stepper, total)
 
     monkeypatch.setattr(Stepper, "step", noted)
     monkeypatch.setattr(Stepper, "_norm", broken)

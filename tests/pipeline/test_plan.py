@@ -149,10 +149,11 @@ def test_workers_share_the_final_batches_and_not_those_of_the_handoff(
 
 def test_a_trial_is_not_spread_over_two_nodes() -> None:
     nodes = [Node("a", 3, 0, is_driver=True), Node("b", 3, 1, is_driver=False)]
-    assert processes_that_fit(nodes, cpus=4, use_gpu=False) == 0
-    assert processes_that_fit(nodes, cpus=2, use_gpu=False) == 2
-    assert processes_that_fit(nodes, cpus=1, use_gpu=False, wanted=5) == 5
-    assert processes_that_fit(nodes, cpus=1, use_gpu=True) == 1
+    assert processes_that_fit(nodes, cpus=4, gpus=0.0) == 0
+    assert processes_that_fit(nodes, cpus=2, gpus=0.0) == 2
+    assert processes_that_fit(nodes, cpus=1, gpus=0.0, wanted=5) == 5
+    assert processes_that_fit(nodes, cpus=1, gpus=1.0) == 1
+    assert processes_that_fit(nodes, cpus=1, gpus=0.5) == 2
 
 
 @pytest.mark.parametrize(("steps", "every", "factor"), [(60, 20, 3), (400, 100, 3), (1000, 10, 2), (60, 60, 3)])

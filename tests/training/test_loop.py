@@ -20,18 +20,17 @@ from distsys.domains.protocol import AnyDomain, Batch, Outputs
 from distsys.errors import Interrupted, StoppedByHealth
 from distsys.tracking.spool import read_metrics
 from distsys.training import checkpoint
+from distsys.training.clock import is_timing
 from distsys.training.evaluate import Validation, validate
 from distsys.training.loop import Run, fit
 from distsys.training.stamp import _stamp_of, code_stamp
 from tests.health.support import Altered
 from tests.training.support import make_context
 
-UNSTEADY = {"steps_per_s"}
-
 
 def numbers(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Everything logged but speeds."""
-    return [(line.step, {k: v for k, v in line.metrics.items() if k not in UNSTEADY}) for line in read_metrics(folder)]
+    return [(line.step, {k: v for k, v in line.metrics.items() if not is_timing(k)}) for line in read_metrics(folder)]
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -57,11 +56,19 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kill_at", [1, 29, 30, 31, 60, 77, 119])
-@pytest.mark.parametrize("ema", ["null", "0.9"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("optimizer.ema_decay=null",),
+        ("optimizer.ema_decay=0.9",),
+        ("accumulate=4", "feeding={workers: 2, ahead: 3}", "precision=bfloat16", "optimizer.grad_clip_norm=0.1"),
+    ],
+    ids=["raw", "averaged", "in parts"],
+)
 def test_a_run_killed_at_any_step_and_resumed_ends_bit_equal(
-    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, ema: str
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, more: tuple[str, ...]
 ) -> None:
-    options = ("model.dropout=0.2", f"optimizer.ema_decay={ema}", "optimizer.warmup_share=0.2")
+    options = ("model.dropout=0.2", "optimizer.warmup_share=0.2", *more)
     fit(make_context(outside, tmp_path / "whole", *options))
     original = Run._train_one
 

@@ -13,7 +13,7 @@ from distsys.training.evaluate import mean_terms, validate
 from distsys.training.judge import Judge
 from distsys.training.loop import Run
 from distsys.training.objective import Objective
-from distsys.training.step import learning_rate_factor
+from distsys.training.optimizer import learning_rate_factor
 from tests.training.support import make_context, make_spec
 
 TERMS = (TermSpec("a", "1", 0.0), TermSpec("b", "1", 0.0))

@@ -39,10 +39,10 @@ def fails_on_old_moments(monkeypatch: pytest.MonkeyPatch, *, until: int) -> None
         stepper.done = round(progress * stepper._steps)
         step(stepper, batch, progress=progress, seed=seed)
 
-    def broken(stepper: Any, total: torch.Tensor) -> float:
+    def broken(stepper: Any, total: torch.Tensor) -> torch.Tensor:
         ages = [int(state["step"]) for state in stepper._optimizer.state.values()]
         is_broken = bool(ages) and ages[0] > 35 and stepper.done < until
-        return math.nan if is_broken else norm(stepper, total)
+        return torch.tensor(math.nan) if is_broken else norm(stepper, total)
 
     monkeypatch.setattr(Stepper, "step", noted)
     monkeypatch.setattr(Stepper, "_norm", broken)

@@ -12,6 +12,8 @@ from distsys.domains.ris_localization.config import MAX_SOURCES, Config, Request
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from distsys.domains.ris_localization.data.scenes import SceneSource
     from distsys.domains.ris_localization.model.network import CovarianceNet  # noqa: F401 - stands in quotes below
 
@@ -51,6 +53,10 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
         FieldSpec("snr_db", "bookkeeping", "dB"),
         FieldSpec("correlation", "bookkeeping", "1", 0.0, 1.0),
     )
+
+    def counts(self, batch: Batch, *, config: Config) -> Mapping[str, Tensor]:
+        """Sources, which ``peak_contrast`` is a mean over."""
+        return {"peak_contrast": batch["num_sources"].sum()}
 
     def renoised(self, source: SceneSource) -> SceneSource:
         """The same scenes and signals in other noise."""

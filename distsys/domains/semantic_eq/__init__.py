@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Outputs, RoundTrip, Statistics, TermSpec
 from distsys.domains.semantic_eq.config import Config, Request
 from distsys.domains.semantic_eq.data.settings import PARAMETERS
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from distsys.domains.semantic_eq.model.network import SettingAutoencoder  # noqa: F401 - stands in quotes below
 
 
@@ -39,6 +41,14 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         FieldSpec("curve_db", "input", "dB", -60.0, 60.0, spread=(0.3, 20.0)),
         FieldSpec("label", "target", "index", -1.0),
     )
+
+    def compared(self, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
+        """What the contrastive term compares."""
+        return self._room("model.terms").compared(outputs, batch)
+
+    def comparing_terms(self, compared: Mapping[str, Tensor], *, config: Config) -> Mapping[str, Tensor]:
+        """The contrastive term."""
+        return self._room("model.terms").comparing_terms(compared, config=config)
 
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Every parameter through u and back."""

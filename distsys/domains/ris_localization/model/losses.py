@@ -89,7 +89,7 @@ def contrast_loss(
     power = torch.view_as_real(steering).square().sum(dim=(1, 3))
     present = power > 0
     inverse = (power - explained).clamp(min=1e-7) / noise  # absent sources: log(1e-7 / noise) times 0
-    return (inverse.log() * present).sum() / present.sum()
+    return (inverse.log() * present).sum() / present.sum().clamp(min=1)
 
 
 def _outside(factors: Tensor, steering: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def parameter_loss(estimate_u: Float[Tensor, "items 13"], *, target_u: Float[Ten
 
 
 def contrastive_loss(
-    embedding: Float[Tensor, "items dims"], *, label: Int[Tensor, " items"], temperature: float
+    projection: Float[Tensor, "items dims"], *, label: Int[Tensor, " items"], temperature: float
 ) -> Float[Tensor, ""]:
     """Supervised InfoNCE over unit embeddings; label -1 is neither anchor nor positive, but repels.
 
@@ -52,7 +52,7 @@ def contrastive_loss(
     Invariant to: rotation of the embeddings and order of the items.
     Source: Khosla et al., Supervised contrastive learning, arXiv 2004.11362, eq. 2 (without the self pair).
     """
-    similarity = functional.normalize(embedding, dim=1, eps=1e-6)
+    similarity = functional.normalize(projection, dim=1, eps=1e-6)
     similarity = similarity @ similarity.T / temperature
     others = ~torch.eye(len(label), dtype=torch.bool, device=label.device)
     positive = (label[:, None] == label[None, :]) & others & (label >= 0)[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -32,11 +34,19 @@ def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, T
     return {
         "response": losses.response_loss(response_db(nearest(outputs["u"])), target_db=batch["curve_db"]),
         "params": losses.parameter_loss(outputs["u"], target_u=batch["u"]),
-        "contrastive": losses.contrastive_loss(
-            outputs["projection"].float(), label=batch["label"], temperature=config.model.temperature
-        ),
+        **comparing_terms(compared(outputs, batch), config=config),
         "excess": losses.excess_loss(activation),
         "kl": losses.kl_loss(outputs["mean"].float(), log_variance=outputs["log_variance"].float())
         if "log_variance" in outputs
         else (activation * 0.0).sum(),
     }
+
+
+def compared(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+    """``projection`` [items, dims] and ``label`` [items], which the contrastive term compares."""
+    return {"projection": outputs["projection"].float(), "label": batch["label"]}
+
+
+def comparing_terms(compared: Mapping[str, Tensor], *, config: Config) -> dict[str, Tensor]:
+    """The contrastive term of items that may come from several workers."""
+    return {"contrastive": losses.contrastive_loss(**compared, temperature=config.model.temperature)}
