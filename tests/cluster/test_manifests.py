@@ -141,7 +141,8 @@ def test_there_is_a_worker_with_a_gpu_for_each_worker_of_the_command() -> None:
         group.minReplicas * int(group.template.spec.containers[0].resources.limits["nvidia.com/gpu"])
         for group in groups
     )
-    assert gpus >= options.workers
+    fewest, most = options.workers
+    assert gpus >= fewest == most
 
 
 @pytest.mark.parametrize(

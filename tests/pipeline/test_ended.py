@@ -46,7 +46,7 @@ def verdicts(distsys: Call, place: Path | str, *more: str) -> tuple[int, list[An
 def test_a_healthy_run_of_ours_is_one_line(distsys: Call, trained: Path) -> None:
     code, out, err = distsys("doctor", "--run", trained.name, "--out", "{tmp}/runs")
     assert (code, err) == (0, "")
-    assert out == f"doctor: run {trained.name}: 17 curves, 204 points: no cause found\n"
+    assert out == f"doctor: run {trained.name}: 22 curves, 264 points: no cause found\n"
     assert verdicts(distsys, trained) == (0, [])
 
 
@@ -57,7 +57,7 @@ def test_an_experiment_is_judged_by_its_final_training(distsys: Call, tmp_path: 
     (final,) = (folder / "final").iterdir()
     code, out, _ = distsys("doctor", "--run", str(folder))
     assert code == 0
-    assert out.startswith(f"doctor: run {final.name}: 17 curves, 68 points: no cause found")
+    assert out.startswith(f"doctor: run {final.name}: 22 curves, 88 points: no cause found")
 
 
 def test_what_its_evaluation_says_of_an_experiment_and_which_final_it_took(distsys: Call, tmp_path: Path) -> None:
