@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from distsys.errors import RunFailed
+from distsys.files import lock
 from distsys.tracking.database import connect_file
 from distsys.tracking.mlflow_runs import MlflowStore
 from distsys.tracking.mlflow_store import MlflowMirror
@@ -81,16 +84,74 @@ def test_a_kill_while_it_is_made_leaves_nothing_that_is_read(tmp_path: Path) -> 
     assert not list(tmp_path.glob(".mlflow.db.new*"))
 
 
-@pytest.mark.parametrize("table", ["_alembic_tmp_trace_tags", "experiments"])
-def test_what_an_earlier_version_left_half_made_is_set_aside(tmp_path: Path, table: str) -> None:
-    database = tmp_path / "mlflow.db"
+@pytest.fixture
+def quick(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are copied, where it does not matter how they are made."""
+    monkeypatch.setattr("distsys.tracking.database._make", lambda database: shutil.copy(empty_database, database))
+
+
+_HALF_MADE = {
+    "before the first migration": "DELETE FROM alembic_version",
+    "within a migration that copies a table": "CREATE TABLE _alembic_tmp_trace_tags (a INT)",
+    "within one that makes a table": "UPDATE alembic_version SET version_num = '534353b11cbc'",
+    "before the last ones": "UPDATE alembic_version SET version_num = '71994744cf8e'; DROP TABLE review_queues",
+}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("state", _HALF_MADE)
+def test_what_an_earlier_version_left_half_made_is_set_aside(root: Path, state: str) -> None:
+    database = root / "mlflow.db"
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute(f"CREATE TABLE {table} (a INT)")
-        connection.commit()
+        connection.executescript(_HALF_MADE[state])
+    (root / "mlflow.db-backup").write_text("not ours")
     client, told = connect_file(database)
     assert told == f"{database} was half made; it is kept as mlflow.db.damaged and made again"
-    client.create_experiment("one")
-    assert _experiments(database) == {"Default", "one"}
+    assert client.create_experiment("one")
+    assert _experiments(database) == {"Default", "unused", "one"}
+    assert _experiments(root / "mlflow.db.damaged") == {"Default", "unused"}
+    assert (root / "mlflow.db-backup").read_text() == "not ours"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_kill_within_a_write_is_no_reason_to_keep_a_half_made_one(root: Path) -> None:
+    killed = root / "killed" / "mlflow.db"
+    killed.parent.mkdir()
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+        connection.executescript(
+            "PRAGMA journal_mode = delete; DELETE FROM alembic_version; PRAGMA cache_size = 1;"
+            "BEGIN; CREATE TABLE much (a); INSERT INTO much SELECT hex(randomblob(2000)) FROM pragma_function_list;"
+        )
+        for ending in ("", "-journal"):
+            shutil.copy(f"{root}/mlflow.db{ending}", f"{killed}{ending}")
+    assert "was half made" in connect_file(killed)[1]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("harm", ["torn", "garbage", "empty"])
+def test_what_is_no_whole_database_is_set_aside(root: Path, harm: str) -> None:
+    database = root / "mlflow.db"
+    content = database.read_bytes()
+    harmed = {"torn": content[: len(content) // 3], "garbage": b"garbage" * 999, "empty": b""}[harm]
+    database.write_bytes(harmed)
+    _, told = connect_file(database)
+    assert "it is kept as mlflow.db.damaged and made again" in told
+    assert (root / "mlflow.db.damaged").read_bytes() == harmed
+    assert _experiments(database) == {"Default", "unused"}
+
+
+def test_one_that_holds_a_run_is_left_alone(root: Path) -> None:
+    client, _ = connect_file(root / "mlflow.db")
+    client.create_run("0")
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+        connection.executescript(_HALF_MADE["within one that makes a table"])
+    assert connect_file(root / "mlflow.db")[1] == ""
+
+
+def test_one_that_another_process_makes_for_ever_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distsys.tracking.database._PATIENCE_S", 0.05)
+    with lock(root / ".mlflow.db.lock"), pytest.raises(RunFailed, match="another process has been making it"):
+        connect_file(root / "mlflow.db")
 
 
 def test_a_journal_without_its_file_does_not_come_into_the_next_one(tmp_path: Path) -> None:
