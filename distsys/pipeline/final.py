@@ -56,7 +56,7 @@ def train(
         means.watch(folder)
         with means.console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
             if through_ray:
-                _on_workers(spec, folder, record, means.num_workers, bar, domain.selection)
+                _on_workers(spec, folder, record, bar, domain.selection, means)
             else:
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
@@ -79,21 +79,25 @@ def _in_process(spec: RunSpec, domain: AnyDomain, folder: Path, spool: Spool, ba
     fit(FitContext(spec, domain, folder, workers, spool, show))
 
 
-def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, num_workers: int, bar: Bar, metric: MetricSpec) -> None:
+def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, bar: Bar, metric: MetricSpec, means: Means) -> None:
     from distsys.cluster.session import ray_session
     from distsys.cluster.train import fit_on_workers
 
-    with ray_session(), _following(folder, bar, metric):
-        fit_on_workers(spec, folder=folder, record=record, num_workers=num_workers, device=spec.config.device)
+    place, device = means.place, spec.config.device
+    place.push(folder)
+    with ray_session(), _following(folder, bar, metric, means):
+        fit_on_workers(spec, folder=folder, record=record, num_workers=means.num_workers, device=device, place=place)
+    place.fetch(folder)
 
 
 @contextmanager
-def _following(folder: Path, bar: Bar, metric: MetricSpec) -> Iterator[None]:
+def _following(folder: Path, bar: Bar, metric: MetricSpec, means: Means) -> Iterator[None]:
     """The bar moves with the metrics that the workers write."""
     ended = threading.Event()
 
     def follow() -> None:
         while not ended.wait(_TAIL_S):
+            means.watch(folder)
             if lines := read_metrics(folder):
                 bar.update(lines[-1].step, _note(lines[-1].metrics[metric.name], metric))
 
