@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,15 +34,13 @@ def forget_stop(folder: Path) -> None:
 @contextmanager
 def stops_when_asked(folder: Path) -> Iterator[None]:
     """Within, the signal of :func:`ask_to_stop` is noted in this process; ``folder`` as the driver names it."""
-    from ray.experimental import internal_kv
-
     ended = threading.Event()
+    if time.monotonic() - _looked_at[0] > _LOOK_S:  # a trial may come here many times within one wait
+        _look(folder)
 
     def look() -> None:
         while not ended.wait(_LOOK_S):
-            with suppress(Exception):
-                if (number := internal_kv._internal_kv_get(_key(folder))) is not None:
-                    note_signal(int(number))
+            _look(folder)
 
     thread = threading.Thread(target=look, name="stop-word", daemon=True)
     thread.start()
@@ -50,6 +49,19 @@ def stops_when_asked(folder: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _look(folder: Path) -> None:
+    from ray.experimental import internal_kv
+
+    _looked_at[0] = time.monotonic()
+    with suppress(Exception):
+        if (number := internal_kv._internal_kv_get(_key(folder))) is not None:
+            note_signal(int(number))
+
+
+_looked_at = [0.0]
+"""When this process last looked."""
 
 
 def _key(folder: Path) -> bytes:

@@ -69,7 +69,8 @@ def test_a_torn_upload_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
 
 def stop_after(patch: pytest.MonkeyPatch, count: int) -> None:
     """The connection breaks once so many objects were sent."""
-    real, sent = Objects.upload, []
+    real = Objects.upload
+    sent: list[str] = []
 
     def upload(self: Objects, file: Path, name: str) -> object:
         if len(sent) == count:
