@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distsys.errors import ConfigError, RunFailed
+from distsys.files import write_bytes
 from distsys.training.interrupt import note_signal, pending_signal
 
 Value = TypeVar("Value")
@@ -67,6 +69,20 @@ class Workers:
         dist.all_gather_object(box, value)
         return box
 
+    def bring(self, checkpoint: Path) -> None:
+        """Have the directory ``checkpoint`` as the first worker has it; nothing travels where all see the same disk.
+
+        Those on other nodes may lack it, or have it as it was before the first one wrote it anew.
+        """
+        if self.world_size == 1 or len(set(self.gather(_manifest_of(checkpoint)))) == 1:
+            return
+        own = {path.name: path.read_bytes() for path in checkpoint.glob("*")} if self.is_first else None
+        files = self.from_first(own)
+        if not self.is_first:
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_bytes(checkpoint / name, content)
+
     def share_of(self, start: int, count: int) -> range:
         """This worker's item indices among ``count`` beginning at ``start``.
 
@@ -80,6 +96,12 @@ class Workers:
                 fix=f"batch_size: {(count // self.world_size + 1) * self.world_size}",
             )
         return range(start + self.rank, start + count, self.world_size)
+
+
+def _manifest_of(checkpoint: Path) -> bytes:
+    """What names the hashes of all files of ``checkpoint``; nothing where that is none."""
+    file = checkpoint / "manifest.json"
+    return file.read_bytes() if file.is_file() else b""
 
 
 class _Averaged(DistributedDataParallel):
