@@ -138,7 +138,7 @@ class Store:
         index = folder / _INDEX
         with ExitStack() as stack:
             with _refused(self.uri):
-                stack.enter_context(lease(self._objects, self._name(folder), local=self.local, lost=lost))
+                stack.enter_context(lease(self._objects, self._name(folder), local=self.local, lost=lost, say=say))
             known = _read_index(index)
             self._sync.known.update({name: marks for name, marks in known.items() if (self.local / name).is_file()})
             self._patiently(lambda: self._fetch(folder, lambda name: _SHORT.search(name) is None))

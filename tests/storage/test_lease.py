@@ -22,6 +22,8 @@ def hold(store: Store, said: list[str]) -> AbstractContextManager[None]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(lease_module, "_LOOK_S", 0.05)
+    monkeypatch.setattr(lease_module, "BEAT_S", 0.5)
 
 
 def stores(uri: str, tmp_path: Path) -> tuple[Store, Store]:
@@ -31,10 +33,12 @@ def stores(uri: str, tmp_path: Path) -> tuple[Store, Store]:
 def test_a_second_driver_is_refused_and_told_who_works_there(s3: str, tmp_path: Path) -> None:
     a, b = stores(f"{s3}/two", tmp_path)
     with hold(a, []):
-        with pytest.raises(UsageError) as caught, hold(b, []):
+        said: list[str] = []
+        with pytest.raises(UsageError) as caught, hold(b, said):
             pytest.fail("two drivers hold one experiment")
+        assert "was last heard of" in said[0]
         assert caught.value.exit_code == 2
-        assert "another distsys works on s3://experiments/first/two, experiment: on " in caught.value.found
+        assert "another distsys works on experiment of s3://experiments/first/two: on " in caught.value.found
         assert "120 s" in caught.value.fix
     with hold(b, []):
         assert Objects(f"{s3}/two").read("experiment/.driver.json")
@@ -64,25 +68,33 @@ def test_of_two_that_begin_at_once_one_holds_it(s3: str, tmp_path: Path, monkeyp
     assert sorted(found) == ["holds", "refused"]
 
 
-def test_a_driver_that_is_not_heard_of_is_taken_over_from_and_told(
+def test_a_driver_that_is_heard_of_no_more_is_waited_for_and_taken_over_from(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lease_module, "BEAT_S", 60.0)
+    monkeypatch.setattr(lease_module, "STALE_S", 3.0)
     a, b = stores(f"{s3}/stale", tmp_path)
-    lost = threading.Event()
-    with a.held(a.local / "experiment", lost=lambda text: lost.set(), say=print, sending=nullcontext):
-        monkeypatch.setattr(lease_module, "STALE_S", 0.0)
-        with hold(b, []):
-            monkeypatch.setattr(lease_module, "STALE_S", 120.0)
-            owner = Objects(f"{s3}/stale").read("experiment/.driver.json")
-    after = Objects(f"{s3}/stale").read("experiment/.driver.json")
-    assert owner is not None
-    assert after is None, "b has let it go, and a, whose it was no more, has not taken it up again"
+    said: list[str] = []
+    objects, name = Objects(f"{s3}/stale"), "experiment/.driver.json"
+    with hold(a, []):
+        before = objects.read(name)
+        with hold(b, said):
+            assert objects.read(name) != before
+    assert "it is taken over from after 3 s" in said[0]
+    assert objects.read(name) is None, "b has let it go, and a, whose it was no more, has not taken it up again"
 
 
-def test_the_one_that_lost_it_hears_of_it_at_its_next_heartbeat(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease_module, "BEAT_S", 0.1)
+def test_a_driver_that_ends_meanwhile_is_waited_for(s3: str, tmp_path: Path) -> None:
+    _, b = stores(f"{s3}/ends", tmp_path)
+    Objects(f"{s3}/ends").write("experiment/.driver.json", b'{"host": "elsewhere", "token": "other"}')
+    ending = threading.Timer(0.3, Objects(f"{s3}/ends").delete, ["experiment/.driver.json"])
+    ending.start()
+    with hold(b, []):
+        ending.join()
+        assert Objects(f"{s3}/ends").read("experiment/.driver.json")
+
+
+def test_the_one_that_lost_it_hears_of_it_at_its_next_heartbeat(s3: str, tmp_path: Path) -> None:
     a, _ = stores(f"{s3}/lost", tmp_path)
     heard: list[str] = []
     told = threading.Event()

