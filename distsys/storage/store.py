@@ -101,6 +101,7 @@ class Store:
         self._sync = Sync(self._objects, local, {})
         self._busy = threading.Lock()
         self._looked_at: dict[Path, float] = {}
+        self._is_lost = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.uri, self.local)
@@ -123,7 +124,7 @@ class Store:
         self._patiently(lambda: self._push(path))
 
     def try_push(self, path: Path) -> None:
-        with suppress(OSError):
+        with suppress(OSError, RunFailed):
             self._push(path)
 
     def forget(self, path: Path) -> None:
@@ -136,9 +137,14 @@ class Store:
     ) -> Iterator[None]:
         """What is known of both sides lies in ``folder``, so that a later command sends what this one could not."""
         index = folder / _INDEX
+
+        def stop(found: str) -> None:
+            self._is_lost = True
+            lost(found)
+
         with ExitStack() as stack:
             with _refused(self.uri):
-                stack.enter_context(lease(self._objects, self._name(folder), local=self.local, lost=lost, say=say))
+                stack.enter_context(lease(self._objects, self._name(folder), local=self.local, lost=stop, say=say))
             known = _read_index(index)
             self._sync.known.update({name: marks for name, marks in known.items() if (self.local / name).is_file()})
             self._patiently(lambda: self._fetch(folder, lambda name: _SHORT.search(name) is None))
@@ -198,7 +204,10 @@ class Store:
             self._sync.fetch(self._name(path), wanted=wanted)
 
     def _push(self, path: Path) -> None:
+        """What belongs to another driver is not written over."""
         with self._busy:
+            if self._is_lost:
+                raise RunFailed(f"{self.uri}: another driver has taken {path.name} over", fix="leave it to that one")
             self._sync.push(self._name(path))
 
     def _patiently(self, work: Callable[[], None]) -> None:

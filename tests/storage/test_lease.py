@@ -106,7 +106,12 @@ def test_the_one_that_lost_it_hears_of_it_at_its_next_heartbeat(s3: str, tmp_pat
     with a.held(a.local / "experiment", lost=lost, say=print, sending=nullcontext):
         Objects(f"{s3}/lost").write("experiment/.driver.json", b'{"token": "another", "host": "elsewhere"}')
         assert told.wait(10)
+        file = a.local / "experiment" / "study.log"
+        file.parent.mkdir(parents=True)
+        file.write_text("of the driver that was cut off")
+        a.try_push(file.parent)
     assert "the driver on elsewhere has taken experiment/.driver.json over" in heard[0]
+    assert Objects(f"{s3}/lost").below("experiment") == {}, "what the other driver writes is not written over"
 
 
 def test_a_dead_driver_of_this_machine_is_not_waited_for(s3: str, tmp_path: Path) -> None:

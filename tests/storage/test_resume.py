@@ -31,15 +31,15 @@ def options(outside: Path, out: str) -> list[str]:
     return ["run", *places, "--preset", "tiny", "--local", "--no-doctor", "--json", *_LONG]
 
 
-def killed_in_final(outside: Path, s3: str, cache: Path) -> None:
-    """A driver of its own machine, killed once a checkpoint of its final training is in the store."""
+def killed(outside: Path, s3: str, cache: Path, *more: str, once: Callable[[str], bool]) -> None:
+    """A driver of its own machine, killed ``once`` there is such an object in the store."""
     environment = {**os.environ, "DISTSYS_CACHE": str(cache)}
     process = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, *options(outside, s3)],
+        [sys.executable, "-c", _COMMAND, *options(outside, s3), *more],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     objects, until = Objects(s3), time.monotonic() + 90
-    while not any("/final/" in name and name.endswith("manifest.json") for name in objects.below("")):
+    while not any(once(name) for name in objects.below("")):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -72,7 +72,7 @@ def test_killed_here_and_resumed_elsewhere(
     assert code == 0
     twin = json.loads(said)
     out = f"{s3}/resumed"
-    killed_in_final(outside, out, tmp_path / "machine-a")
+    killed(outside, out, tmp_path / "machine-a", once=lambda name: "/final/" in name and name.endswith("manifest.json"))
 
     monkeypatch.setenv("DISTSYS_CACHE", str(tmp_path / "machine-b"))
     monkeypatch.setattr(lease_module, "STALE_S", 5.0)
@@ -87,6 +87,25 @@ def test_killed_here_and_resumed_elsewhere(
     assert "resumed at step" in (final / "outcome.json").read_text()
     assert read_status(resumed).status == "finished"
     assert_asked_from_the_store(f"{out}/{resumed.name}", tmp_path, twin, distsys, monkeypatch)
+
+
+@pytest.mark.slow
+def test_killed_in_its_search_every_trial_is_there_once(
+    s3: str, outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, more = f"{s3}/search", ("--set", "search.trials=4", "--set", "search.reduction_factor=null")
+    more += ("--set", "search.steps=1000", "--set", "final.steps=40", "--set", "final.eval_every_steps=20")
+    killed(outside, out, tmp_path / "machine-a", *more, once=lambda name: "/0001-" in name and "outcome" in name)
+    there = Objects(out)
+    ended = {name: there.read(name) for name in there.below("") if name.endswith("outcome.json")}
+    monkeypatch.setenv("DISTSYS_CACHE", str(tmp_path / "machine-b"))
+    monkeypatch.setattr(lease_module, "STALE_S", 0.0)
+    code, _, said = distsys(*options(outside, out), *more)
+    assert code == 0, said
+    (resumed,) = (tmp_path / "machine-b").glob("*/sine-tiny-*")
+    assert sorted(path.name[:4] for path in (resumed / "trials").iterdir()) == ["0000", "0001", "0002", "0003"]
+    assert all(there.read(name) == content for name, content in ended.items()), "a trial that ended was run again"
+    assert {read_status(path).status for path in (resumed / "trials").iterdir()} == {"finished"}
 
 
 def assert_asked_from_the_store(

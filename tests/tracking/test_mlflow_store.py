@@ -82,9 +82,8 @@ def _assert_equal(root: Path, folder: Path) -> None:
 
 def test_runs_whose_folders_came_from_another_machine_find_their_parent(root: Path) -> None:
     there = root / "there" / "parent"
-    for name, parent in (("parent", None), ("trial", there)):
-        record = RunRecord("experiment" if parent is None else "trial", name, parent and str(parent), {}, {})
-        Spool.open(there if parent is None else there / "trials" / name, record)
+    Spool.open(there, RunRecord("experiment", "parent", None, {}, {}))
+    Spool.open(there / "trials" / "trial", RunRecord("trial", "trial", str(there), {}, {}))
     here = root / "here" / "parent"
     shutil.copytree(there, here)
     shutil.rmtree(there)
