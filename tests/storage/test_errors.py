@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distsys.errors import UsageError
+from distsys.errors import RunFailed, UsageError
+from distsys.storage.objects import patiently
 from distsys.storage.store import local_copy, local_of, open_place
 from tests.storage.support import denying
 
@@ -84,3 +85,31 @@ def test_stores_have_places_of_their_own(cache: Path) -> None:
     assert local_of("s3://a/b") != local_of("s3://a/c")
     assert local_of("s3://a/b").parent == cache
     assert local_of(Path("runs")) == Path("runs").absolute()
+
+
+class Away:
+    """A store that answers at its third call."""
+
+    def __init__(self, said: str) -> None:
+        self.said, self.calls = said, 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls < 3:
+            raise OSError(self.said)
+
+
+def test_a_store_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    away = Away("AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7")
+    patiently(away, "s3://bucket/prefix")
+    assert (away.calls, len(waited)) == (3, 2)
+
+
+def test_what_asking_again_does_not_mend_is_said_at_once() -> None:
+    away = Away("AWS Error ACCESS_DENIED during PutObject operation")
+    with pytest.raises(RunFailed) as caught:
+        patiently(away, "s3://bucket/prefix")
+    assert away.calls == 1
+    assert "AWS_ACCESS_KEY_ID" in caught.value.fix

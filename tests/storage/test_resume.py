@@ -93,8 +93,10 @@ def test_killed_here_and_resumed_elsewhere(
 def test_killed_in_its_search_every_trial_is_there_once(
     s3: str, outside: Path, tmp_path: Path, distsys: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, more = f"{s3}/search", ("--set", "search.trials=4", "--set", "search.reduction_factor=null")
-    more += ("--set", "search.steps=1000", "--set", "final.steps=40", "--set", "final.eval_every_steps=20")
+    out = f"{s3}/search"
+    values = ("trials=4", "reduction_factor=null", "steps=1000")
+    more = [word for value in values for word in ("--set", f"search.{value}")]
+    more += ["--set", "final.steps=40", "--set", "final.eval_every_steps=20"]
     killed(outside, out, tmp_path / "machine-a", *more, once=lambda name: "/0001-" in name and "outcome" in name)
     there = Objects(out)
     ended = {name: there.read(name) for name in there.below("") if name.endswith("outcome.json")}
