@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distsys.errors import UsageError
+from distsys.storage.connect import is_uri
 
 _CONFIG_HELP = "path of a YAML file, or the name of a shipped one"
 
@@ -46,8 +47,17 @@ def _config_values(parser: Any) -> None:
 
 def out_option(parser: Any) -> None:
     parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder of all experiments (default: runs)"
+        "--out",
+        type=_place,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder of all experiments (default: runs), or one of an object store: s3://bucket/prefix",
     )
+
+
+def _place(text: str) -> Path | str:
+    """A folder, or the URI of one in a store."""
+    return text if is_uri(text) else Path(text)
 
 
 def data_options(parser: Any) -> None:
@@ -78,7 +88,7 @@ def training_options(parser: Any) -> None:
 def origin_options(parser: Any) -> None:
     parser.add_argument(
         "--from",
-        type=Path,
+        type=_place,
         metavar="CHECKPOINT",
         dest="origin",
         help="start from these weights: a checkpoint, or the folder of a run or an experiment, whose last healthy one "
@@ -181,7 +191,9 @@ def config_options(parser: Any) -> None:
 
 
 def place_argument(parser: Any) -> None:
-    parser.add_argument("place", type=Path, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint")
+    parser.add_argument(
+        "place", type=_place, metavar="EXPERIMENT", help="folder of an experiment, a run or a checkpoint"
+    )
     out_option(parser)
 
 
@@ -251,7 +263,7 @@ def _rate(text: str) -> float:
 
 def request_parser(domain: Any) -> argparse.ArgumentParser:
     parser = Parser(prog=f"distsys predict {domain.name}")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint, run or experiment folder")
+    parser.add_argument("--checkpoint", type=_place, required=True, help="checkpoint, run or experiment folder")
     parser.add_argument(
         "-o",
         "--output",

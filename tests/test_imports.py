@@ -18,6 +18,7 @@ ORDER = [
     "specs",
     "console",
     "files",
+    "storage",
     "config",
     "health",
     "tracking",
@@ -38,6 +39,7 @@ ONLY_IN = {
     "ray": {"cluster"},
     "optuna": {"cluster", "report"},
     "mlflow": {"tracking"},
+    "pyarrow": {"storage"},
 }
 
 
@@ -98,7 +100,7 @@ def test_domains_do_not_know_each_other_and_the_core_knows_none() -> None:
     ],
 )
 def test_a_bare_start_loads_nothing_heavy(start: str, tmp_path: Path) -> None:
-    heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib")
+    heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib", "pyarrow")
     code = f"import sys; {start}\nprint([name for name in {heavy} if name in sys.modules])"
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
@@ -107,7 +109,7 @@ def test_a_bare_start_loads_nothing_heavy(start: str, tmp_path: Path) -> None:
 
 def test_local_training_needs_only_torch_numpy_scipy_pydantic_and_yaml(outside: Path, tmp_path: Path) -> None:
     """As on a machine where nothing else is installed: importing anything else fails."""
-    absent = ["ray", "optuna", "mlflow", "matplotlib", "jaxtyping", "beartype", "sklearn", "pandas", "rich"]
+    absent = ["ray", "optuna", "mlflow", "pyarrow", "matplotlib", "jaxtyping", "beartype", "sklearn", "pandas", "rich"]
     absent += ["pyroomacoustics", "scoringrules", "torchmetrics"]
     arguments = ["train", str(outside / "sine.yaml"), "--local", "--preset", "tiny", "--out", str(tmp_path), "--json"]
     start = f"import sys; sys.modules.update(dict.fromkeys({absent})); from distsys.cli import main"

@@ -14,6 +14,7 @@ import ray.train
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
+from distsys.cluster.away import Away
 from distsys.cluster.nodes import cluster_nodes, processes_that_fit
 from distsys.cluster.session import carried_out, joins_cluster, wants_gpu
 from distsys.cluster.sharing import Shared
@@ -21,12 +22,14 @@ from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, Interrupted, RunFailed
 from distsys.health.verdict import Verdict
+from distsys.storage.place import SHARED, Place
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.context import FitContext
+from distsys.training.evaluate import Validation
 from distsys.training.interrupt import signals_noted
 from distsys.training.loop import fit
 from distsys.training.spec import RunSpec
-from distsys.training.stuck import end_worker, stuck_ends, take_stuck
+from distsys.training.stuck import stuck_ends, take_stuck
 from distsys.training.team import Team
 from distsys.training.workers import Workers
 
@@ -34,10 +37,10 @@ _RESTARTS = 2
 """Times that a dead worker group is started again, from the last checkpoint."""
 
 
-def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, team: Team, device: str) -> None:
-    """Train ``spec`` on the workers of ``team``; checkpoints, metrics and outcome go to ``folder``.
-
-    ``folder`` must be on storage that every worker sees.
+def fit_on_workers(
+    spec: RunSpec, *, folder: Path, record: RunRecord, team: Team, device: str, place: Place = SHARED
+) -> None:
+    """Train ``spec`` on the workers of ``team``; checkpoints, metrics and outcome are kept in ``place`` as ``folder``.
 
     Raises:
         RunFailed: the workers died or were stuck too often, or could not be started.
@@ -54,6 +57,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, team: Team
             "folder": str(folder),
             "record": vars(record),
             "shared": Shared(),
+            "place": place,
         },
         scaling_config=ScalingConfig(
             num_workers=(team.fewest, team.most) if team.is_elastic else team.most,
@@ -77,6 +81,7 @@ def fit_on_workers(spec: RunSpec, *, folder: Path, record: RunRecord, team: Team
                 kept=f"the run goes on from its last checkpoint in {folder}",
             )
     except ray.train.TrainingFailedError as error:
+        place.look(folder)
         raise _failed(error, folder, team) from error
     finally:
         shutil.rmtree(folder / ".ray", ignore_errors=True)
@@ -113,17 +118,30 @@ def _work(config: Mapping[str, Any]) -> dict[str, Any] | None:
         place = ray.train.get_context()
         workers = Workers(get_device(), place.get_world_rank(), place.get_world_size())
         folder = Path(config["folder"])
-        tracker = Spool.open(folder, RunRecord(**config["record"])) if workers.is_first else None
-        spec = RunSpec.from_content(config["spec"], domain)
+        away = Away(config["place"], folder)
+        tracker = Spool.open(away.folder, RunRecord(**config["record"])) if workers.is_first else None
+        spec = away.own(RunSpec.from_content(config["spec"], domain))
         config["shared"].take_over()
-        context = FitContext(
-            spec, domain, folder, workers, tracker, lambda found: ray.train.report({"step": found.step})
-        )
-        with stuck_ends(end_worker), stops_when_asked(folder) if workers.is_first else nullcontext():
-            fit(context)
+
+        def report(found: Validation) -> None:
+            if workers.is_first:
+                away.try_push()
+            ray.train.report({"step": found.step})
+
+        context = FitContext(spec, domain, away.folder, workers, tracker, report)
+        with stuck_ends(away.end_stuck), stops_when_asked(folder) if workers.is_first else nullcontext():
+            _fit(context, away)
     except DistsysError as error:
         return {"kind": type(error).__name__, **error.content()}
     return None
+
+
+def _fit(context: FitContext, away: Away) -> None:
+    """Whatever ends it, what the first worker has made is kept."""
+    try:
+        fit(context)
+    finally:
+        away.end() if context.workers.is_first else away.leave()
 
 
 def _raise_again(failure: Mapping[str, Any] | None) -> None:

@@ -15,15 +15,17 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from distsys.cluster.away import Away
 from distsys.cluster.deaths import HANGS, PROCESS_DEATHS, Death
 from distsys.cluster.session import carried_out, concurrent_trials, scratch, wants_gpu
 from distsys.cluster.sharing import Shared
 from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.errors import DiskFull, Interrupted, RunFailed
 from distsys.health.verdict import Verdict
+from distsys.storage.place import SHARED, Place
 from distsys.tracking.spool import RunRecord
 from distsys.training.interrupt import pending_signal, signals_noted
-from distsys.training.stuck import end_worker, stuck_ends
+from distsys.training.stuck import stuck_ends
 from distsys.training.trials import (
     KEPT,
     Assignment,
@@ -46,9 +48,9 @@ class _TrialProcess(tune.Trainable):
     to another process.
     """
 
-    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+    def setup(self, config: dict[str, Any], shared: Shared | None = None, place: Place = SHARED) -> None:
         self._waiting: dict[str, Any] | None = config
-        self._shared = shared
+        self._shared, self._place = shared, place
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._waiting = new_config
@@ -62,22 +64,24 @@ class _TrialProcess(tune.Trainable):
                 self._shared.take_over()
                 self._shared = None
             self._folder = Path(content["folder"])
-            self._run = TrialRun(content["spec"], self._folder, RunRecord(**content["record"]))
+            self._away = Away(self._place, self._folder)
+            self._run = TrialRun(content["spec"], self._away.folder, RunRecord(**content["record"]))
         try:
-            with stops_when_asked(self._folder), stuck_ends(end_worker):
+            with stops_when_asked(self._folder), stuck_ends(self._away.end_stuck):
                 reading = self._run.step()
         except Interrupted:
             reading = Reading(0, ended=True)  # nobody looks at it: the driver is ending
+        self._away.end() if reading.ended else self._away.try_push()
         # One string: Tune flattens what it is told, and copies every key.
         return {"done": reading.ended, "reading": json.dumps(asdict(reading))}
 
 
 class _SourceSearcher(Searcher):
-    """Ray Tune's Searcher over a :class:`TrialSource`."""
+    """Ray Tune's Searcher over a :class:`TrialSource`, whose runs are kept in ``place``."""
 
-    def __init__(self, source: TrialSource) -> None:
+    def __init__(self, source: TrialSource, place: Place) -> None:
         super().__init__()
-        self.source = source
+        self.source, self.place = source, place
         self.deaths: dict[str, list[Death]] = {}
         self.keys: dict[str, int] = {}
         self.assignments: dict[int, Assignment] = {}
@@ -124,6 +128,7 @@ class _SourceSearcher(Searcher):
         failure = reading.failure if reading else None
         if error:
             failure = self.deaths[trial_id][-1].verdict(len(self.deaths[trial_id]))
+            self.place.fetch(self.assignments[key].folder, checkpoints=False)
             note_failed(self.assignments[key], failure)
         with self.space_needed():
             self.source.complete(key) if failure is None else self.source.fail(key, failure)
@@ -172,6 +177,7 @@ class _SourceScheduler(FIFOScheduler):
         if pending_signal() is not None:
             return
         assignment = self._searcher.assignments[self._searcher.keys[trial.trial_id]]
+        self._searcher.place.look(assignment.folder)
         death = Death(assignment.folder, str(trial.get_error()))
         self._searcher.deaths.setdefault(trial.trial_id, []).append(death)
         self._say(f"{assignment.record.name}: {death}")
@@ -185,6 +191,7 @@ class _SourceScheduler(FIFOScheduler):
         with self._searcher.space_needed():
             stop = self._searcher.source.report(key, reading)
             if stop:
+                self._searcher.place.fetch(self._searcher.assignments[key].folder, checkpoints=False)
                 note_pruned(self._searcher.assignments[key], reading)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
@@ -204,6 +211,7 @@ def run_trials(
     device: str,
     gpus: float,
     say: Callable[[str], None],
+    place: Place = SHARED,
 ) -> None:
     """Carry out up to ``limit`` runs of ``source``, as many at a time as fit.
 
@@ -212,6 +220,7 @@ def run_trials(
         cpus: CPUs of one trial.
         device: ``auto`` and ``cuda`` give each trial ``gpus`` of one GPU where the cluster has some.
         say: is told of each death of a trial's process.
+        place: where the runs are kept.
 
     Raises:
         RunFailed: the cluster has no room for a single trial.
@@ -226,9 +235,9 @@ def run_trials(
             expected="free resources",
             fix="lower cpu_threads, set device: cpu, or wait for other jobs to end",
         )
-    searcher = _SourceSearcher(source)
+    searcher = _SourceSearcher(source, place)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a death is told by us, in one line
-    trainable = tune.with_parameters(_TrialProcess, shared=Shared())
+    trainable = tune.with_parameters(_TrialProcess, shared=Shared(), place=place)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         tune_config=tune.TuneConfig(
@@ -251,6 +260,8 @@ def run_trials(
 
 
 def _until_done(tuner: tune.Tuner, searcher: _SourceSearcher) -> None:
+    place = searcher.place
+
     def stop(number: int) -> None:
         for assignment in list(searcher.assignments.values()):
             ask_to_stop(assignment.folder, number)
@@ -260,6 +271,7 @@ def _until_done(tuner: tune.Tuner, searcher: _SourceSearcher) -> None:
             carried_out(tuner.fit, stop=stop, kept=KEPT)
     except (Interrupted, RunFailed, KeyboardInterrupt) as error:
         for assignment in list(searcher.assignments.values()):
+            place.look(assignment.folder)
             note_interrupted(assignment, getattr(error, "found", "interrupted"))
         raise
     if searcher.no_space:

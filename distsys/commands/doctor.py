@@ -7,6 +7,7 @@ import argparse
 from distsys.commands.experiments import load
 from distsys.commands.output import show
 from distsys.errors import UsageError
+from distsys.storage.store import is_in_store, local_copy, local_of
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -25,7 +26,9 @@ def doctor(options: argparse.Namespace) -> int:
 def _ended(options: argparse.Namespace) -> int:
     from distsys.pipeline.ended import examined_runs, is_refused
 
-    found = examined_runs(options.ended, root=options.out, tracking=options.tracking, metric=options.metric)
+    ended = str(local_copy(options.ended)) if is_in_store(options.ended) else options.ended
+    root = local_of(options.out)
+    found = examined_runs(ended, root=root, tracking=options.tracking, metric=options.metric)
     contents = [item.content() for item in found]
     show(options, contents, "\n".join(line for item in found for line in item.lines()))
     return 3 if is_refused(found) else 0

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from distsys.commands.output import require_writable, show
 from distsys.console import wrapped
 from distsys.errors import UsageError
+from distsys.storage.mounts import require_locks
+from distsys.storage.place import SHARED, Place
+from distsys.storage.store import local_copy, local_of, open_place
 
 if TYPE_CHECKING:
     from distsys.pipeline.experiment import Experiment
@@ -24,7 +27,7 @@ def load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     return load_experiment(
         options.config,
-        root=options.out,
+        root=local_of(options.out),
         preset=options.preset,
         overrides=overrides,
         space=options.space,
@@ -32,40 +35,50 @@ def load(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
     )
 
 
-def _started(options: argparse.Namespace, experiment: Experiment) -> Experiment:
-    """``experiment`` from the weights that ``--from`` names, by their path or by their name below ``--out``."""
+def _started(options: argparse.Namespace, experiment: Experiment, place: Place) -> Experiment:
+    """``experiment`` from the weights that ``--from`` names, by their place or by their name below ``--out``."""
     from distsys.console import Console
     from distsys.pipeline.start import started_from
 
-    place: Path | None = options.origin
-    if place is None:
+    if options.origin is None:
         if options.reset_optimizer:
             raise UsageError("--reset-optimizer without --from", fix="name the weights to start from by --from")
         return experiment
-    there = place if place.exists() else options.out / place
-    named = there if there.exists() else place
+    named = named_place(options.origin, place)
     console = Console(quiet=options.quiet or options.json)
-    return started_from(experiment, named.absolute(), reset_optimizer=options.reset_optimizer, console=console)
+    return started_from(experiment, named, reset_optimizer=options.reset_optimizer, console=console)
 
 
-def _writing(options: argparse.Namespace, *, searches: bool = True) -> Experiment:
-    """The experiment of a command that writes to ``--out``, which is tried before any work."""
+def named_place(name: Path | str, out: Place) -> Path:
+    """What ``name`` is by its path, by its URI or by its name below ``out``; fetched where that is a store."""
+    if isinstance(name, str) or name.exists():
+        return local_copy(name)
+    there = out.local / name
+    if not name.is_absolute():
+        out.fetch(there)
+    return there if there.exists() else name.absolute()
+
+
+def _opened(options: argparse.Namespace) -> Place:
+    """``--out`` of a command that writes to it, tried before any work."""
     _require_lasting(options.out)
-    require_writable(options.out, option=f"--out {options.out}")
-    return load(options, searches=searches)
+    place = open_place(options.out)
+    require_writable(place.local, option=f"--out {options.out}")
+    require_locks(place.local, option=f"--out {options.out}")
+    return place
 
 
-def _require_lasting(out: Path) -> None:
+def _require_lasting(out: Path | str) -> None:
     """Ray unpacks a job's working directory into a cache that it may delete."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not out.is_absolute():
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and isinstance(out, Path) and not out.is_absolute():
         raise UsageError(
             f"--out {out} inside a Ray job",
-            expected="an absolute path on storage that every node sees",
-            fix="distsys run ... --out /absolute/folder",
+            expected="an absolute path on storage that every node sees, or a store",
+            fix="distsys run ... --out /absolute/folder, or --out s3://bucket/prefix",
         )
 
 
-def means(options: argparse.Namespace) -> Means:
+def means(options: argparse.Namespace, place: Place = SHARED) -> Means:
     from distsys.console import Console
     from distsys.pipeline.means import Means
     from distsys.training.team import Team
@@ -84,21 +97,24 @@ def means(options: argparse.Namespace) -> Means:
         examines=not getattr(options, "no_doctor", True),
         is_verbose=getattr(options, "verbose", False),
         allows_changed_data=getattr(options, "allow_changed_data", False),
+        place=place,
     )
 
 
 def run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    given = means(options)
-    return _ended(options, run.run(_writing(options), given), given)
+    place = _opened(options)
+    given = means(options, place)
+    return _ended(options, run.run(load(options), given), given)
 
 
 def final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    given = means(options)
-    return _ended(options, run.final(_started(options, _writing(options)), given), given)
+    place = _opened(options)
+    given = means(options, place)
+    return _ended(options, run.final(_started(options, load(options), place), given), given)
 
 
 def _ended(options: argparse.Namespace, result: RunResult, given: Means) -> int:
@@ -119,8 +135,9 @@ def search(options: argparse.Namespace) -> int:
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    given = means(options)
-    result = run.search(_writing(options), given)
+    place = _opened(options)
+    given = means(options, place)
+    result = run.search(load(options), given)
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)
@@ -132,7 +149,8 @@ def train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    given = means(options)
-    found = train_one(_started(options, _writing(options, searches=False)), given)
+    place = _opened(options)
+    given = means(options, place)
+    found = train_one(_started(options, load(options, searches=False), place), given)
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
     return _code(given, is_sick=found.is_sick)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from distsys.commands.output import show
 from distsys.errors import UsageError
+from distsys.storage.store import local_of
 
 if TYPE_CHECKING:
     from distsys.cluster.jobs import Job, Jobs
@@ -26,7 +27,7 @@ def submit(options: argparse.Namespace) -> int:
 
     address, root = dashboard_address(options.address), options.working_dir.resolve()
     is_here = is_on_loopback(address)
-    package = collected(root, limit_mb=options.limit_mb, without=options.out.absolute())
+    package = collected(root, limit_mb=options.limit_mb, without=local_of(options.out))
     command = command_of(options, package, is_here=is_here)
     jobs = Jobs(address)
     name = jobs.submit(shlex.join(command), package, grace_s=options.grace)

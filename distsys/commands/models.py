@@ -14,6 +14,7 @@ from distsys.commands.output import require_writable, show
 from distsys.errors import UsageError
 from distsys.health.verdict import Verdict
 from distsys.options import read_request, request_parser
+from distsys.storage.store import local_copy, local_of
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def predict(options: argparse.Namespace) -> int:
         raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
     if asked.output and not asked.output.absolute().parent.is_dir():
         raise UsageError(f"-o {asked.output}: no folder {asked.output.absolute().parent}")
-    checkpoint = find_checkpoint(asked.checkpoint.absolute())
+    checkpoint = find_checkpoint(local_copy(asked.checkpoint))
     answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
     _warn(known_verdicts(checkpoint))
     suffix, content = next(iter(answer.files.items()))
@@ -82,8 +83,10 @@ def export(options: argparse.Namespace) -> int:
 
 def _named_place(options: argparse.Namespace) -> Path:
     """The experiment, run or checkpoint that was named by its path or by its name below ``--out``."""
-    place: Path = options.place if options.place.exists() else options.out / options.place
-    return place.absolute()
+    from distsys.commands.experiments import named_place
+    from distsys.storage.store import reading
+
+    return named_place(options.place, reading(options.out))
 
 
 def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
@@ -114,7 +117,7 @@ def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
 def ui(options: argparse.Namespace) -> int:
     from distsys.tracking.location import ui_command, ui_environment
 
-    root = options.out.absolute()
+    root = local_of(options.out)
     if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UsageError(f"{root}: no tracking store yet", fix="run 'distsys run' first, or name its folder with --out")
     print(f"MLflow UI: http://127.0.0.1:{options.port} (Ctrl-C ends it)")

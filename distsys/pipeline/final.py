@@ -20,7 +20,6 @@ from distsys.training.evaluate import Validation
 from distsys.training.loop import fit
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
-from distsys.training.team import Team
 from distsys.training.workers import Workers, pick_device
 
 _TAIL_S = 0.5
@@ -57,7 +56,7 @@ def train(
         means.watch(folder)
         with means.console.bar(record.kind, spec.steps) as bar, noted_end(spool) as ending:
             if through_ray:
-                _on_workers(spec, folder, record, means.team, bar, domain.selection)
+                _on_workers(spec, folder, record, bar, domain.selection, means)
             else:
                 _in_process(spec, domain, folder, spool, bar)
             outcome = Outcome.read(folder, domain.selection)
@@ -80,21 +79,25 @@ def _in_process(spec: RunSpec, domain: AnyDomain, folder: Path, spool: Spool, ba
     fit(FitContext(spec, domain, folder, workers, spool, show))
 
 
-def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, team: Team, bar: Bar, metric: MetricSpec) -> None:
+def _on_workers(spec: RunSpec, folder: Path, record: RunRecord, bar: Bar, metric: MetricSpec, means: Means) -> None:
     from distsys.cluster.session import ray_session
     from distsys.cluster.train import fit_on_workers
 
-    with ray_session(), _following(folder, bar, metric):
-        fit_on_workers(spec, folder=folder, record=record, team=team, device=spec.config.device)
+    place, device = means.place, spec.config.device
+    place.push(folder)
+    with ray_session(), _following(folder, bar, metric, means):
+        fit_on_workers(spec, folder=folder, record=record, team=means.team, device=device, place=place)
+    place.fetch(folder)
 
 
 @contextmanager
-def _following(folder: Path, bar: Bar, metric: MetricSpec) -> Iterator[None]:
+def _following(folder: Path, bar: Bar, metric: MetricSpec, means: Means) -> Iterator[None]:
     """The bar moves with the metrics that the workers write."""
     ended = threading.Event()
 
     def follow() -> None:
         while not ended.wait(_TAIL_S):
+            means.watch(folder)
             if lines := read_metrics(folder):
                 bar.update(lines[-1].step, _note(lines[-1].metrics[metric.name], metric))
 

@@ -117,12 +117,12 @@ class _CandidateSource:
         return False
 
     def complete(self, key: int) -> None:
-        self._watch(key)
+        self.means.arrived(self.folder(key))
         self._show()
 
     def fail(self, key: int, verdict: Verdict) -> None:
         self.failures[key] = verdict
-        self._watch(key)
+        self.means.arrived(self.folder(key))
         self._show()
 
     def _watch(self, key: int) -> None:

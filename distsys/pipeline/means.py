@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from distsys.config.schema import CoreConfig
 from distsys.console import Console
-from distsys.training.interrupt import pending_signal
+from distsys.storage.place import SHARED, Place
+from distsys.training.interrupt import note_signal, pending_signal, saving
 from distsys.training.team import Team
 from distsys.training.trials import TrialSource, run_alone
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
 
 _SHOWN_ERROR = 160
+_LOOK_S = 5.0
+"""How often a run that another process carries out is looked at in a store."""
 _SYNC_S = 20.0
 """How long the end of a command waits for a slow tracking store."""
 _SYNC_INTERRUPTED_S = 0.5
@@ -34,6 +38,7 @@ class Means:
         examines: whether the doctor looks at an experiment before its search.
         is_verbose: whether all that it looked at is said.
         allows_changed_data: whether an experiment goes on where the data are not those of its trials.
+        place: where experiments are kept.
         mirror: what keeps MLflow equal to the run folders, or None.
         untold: what of runs' files was too damaged to be tracked, once the block of ``tracked`` has ended.
     """
@@ -44,13 +49,35 @@ class Means:
     examines: bool = True
     is_verbose: bool = False
     allows_changed_data: bool = False
+    place: Place = SHARED
     mirror: MlflowMirror | None = None
     untold: list[str] = field(default_factory=list)
 
     def watch(self, folder: Path) -> None:
-        """Have a run's folder mirrored from now on."""
+        """Have a run's folder mirrored from now on, as far as what its process has kept is here."""
+        self.place.look(folder, every_s=_LOOK_S)
         if self.mirror is not None:
             self.mirror.watch(folder)
+
+    def arrived(self, folder: Path) -> None:
+        """A run has ended: what its process has kept of it is wanted here, but for checkpoints."""
+        self.place.fetch(folder, checkpoints=False)
+        self.watch(folder)
+
+    @contextmanager
+    def held(self, folder: Path) -> Iterator[None]:
+        """The only driver of the experiment in ``folder``, wherever that is kept.
+
+        Raises:
+            UsageError: another driver holds it.
+        """
+
+        def lost(found: str) -> None:
+            self.console.say(f"{found}; this one stops")
+            note_signal(signal.SIGTERM)
+
+        with self.place.held(folder, lost=lost, say=self.console.say, sending=saving):
+            yield
 
     @contextmanager
     def cluster(self) -> Iterator[None]:
@@ -63,7 +90,7 @@ class Means:
     def run_trials(self, source: TrialSource, *, limit: int, config: CoreConfig) -> None:
         """Carry out up to ``limit`` runs of ``source``: on Ray as many at a time as fit, locally one after another."""
         if self.is_local:
-            run_alone(source, limit=limit)
+            run_alone(source, limit=limit, place=self.place)
             return
         from distsys.cluster.trials import run_trials
 
@@ -75,6 +102,7 @@ class Means:
                 cpus=config.cpu_threads,
                 device=config.device,
                 say=self.console.say,
+                place=self.place,
                 gpus=config.search.gpus_per_trial,
             )
 

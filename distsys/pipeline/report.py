@@ -261,7 +261,7 @@ def _keep_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
         spool.artifact(f"figures/{title.lower().replace(' ', '_')}.png").write_bytes(png_of(figure))
 
 
-def final_lines(found: Assessment, report: Path, out: Path | None) -> Sequence[str]:
+def final_lines(found: Assessment, report: Path, out: Path | str | None) -> Sequence[str]:
     """What ``distsys run`` ends with; ``out`` is the folder that ``distsys ui`` shows, None without tracking."""
     lines = [
         text_table(*assessment_table(found, shared_metrics(found)[:_COLUMNS])),

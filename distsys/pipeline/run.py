@@ -74,6 +74,7 @@ def final(experiment: Experiment, means: Means) -> RunResult:
     Raises:
         UsageError: its search has not ended.
     """
+    means.place.fetch(experiment.folder, checkpoints=False)
     if not has_begun(experiment):
         raise UsageError(
             f"{experiment.folder}: no search was run", fix="run 'distsys search' with the same options first"
@@ -96,7 +97,8 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
     folder = experiment.root / f"{experiment.domain.name}-train-{spec.identity[:8]}"
     params, tags = _of_run(spec)
     record = RunRecord("train", folder.name, None, params, {**_tags(experiment), **tags})
-    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    tracked = means.tracked(experiment.root, experiment.domain.name)
+    with full_disk_named(folder), locked(folder), means.held(folder), tracked as means:
         outcome = train(
             spec, experiment.domain, folder=folder, record=record, through_ray=not means.is_local, means=means
         )
@@ -104,7 +106,7 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
             say_nearest(outcome, experiment.domain, "train", means.console)
         with noted_end(Spool(folder)) as ending:
             ending.verdicts = all_verdicts(outcome)
-            return _examined(outcome, folder).assessment
+            return _examined(outcome, folder, means).assessment
 
 
 @contextmanager
@@ -113,7 +115,8 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
     means.team.require_equal_shares(experiment.config.batch_size, parts=experiment.config.accumulate)
     preflight(experiment)
     folder = experiment.folder
-    with full_disk_named(folder), locked(folder), means.tracked(experiment.root, experiment.domain.name) as means:
+    tracked = means.tracked(experiment.root, experiment.domain.name)
+    with full_disk_named(folder), locked(folder), means.held(folder), tracked as means:
         tags = _tags(experiment)
         require_same_data(experiment, tags, allowed=means.allows_changed_data, console=means.console)
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
@@ -165,7 +168,7 @@ def _of_run(spec: RunSpec) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, means: Means, ending: Ending) -> RunResult:
     outcome = _healthy_or_nearest(experiment, handoff, means)
-    examined = _examined(outcome, experiment.home)
+    examined = _examined(outcome, experiment.home, means)
     found = examined.assessment
     ending.verdicts = found.verdicts
     report = write_report(experiment, search, handoff, outcome, examined)
@@ -269,10 +272,11 @@ def _is_elsewhere(device: str) -> bool:
     return device == "cuda" and not torch.cuda.is_available()
 
 
-def _examined(outcome: Outcome, folder: Path) -> Examined:
+def _examined(outcome: Outcome, folder: Path, means: Means) -> Examined:
     """The outcome's checkpoint on its test set: the best, or the nearest where none may be chosen, which stays sick."""
     path = outcome.checkpoint or outcome.nearest_checkpoint
     assert path is not None, "a run that ended was validated"
+    means.place.fetch(outcome.folder)
     refused = () if outcome.checkpoint else [verdict for verdict in outcome.verdicts if verdict.status == "stop"]
     examined = examine(path, refused=refused)
     examined.assessment.write(folder / "evaluation.json")

@@ -193,14 +193,14 @@ class StudySource:
 
     def complete(self, key: int) -> None:
         """The trial ended by itself, or was pruned before."""
-        self._watch(key)
+        self.means.arrived(self._assigned[key].folder)
         if key not in self._pruned:
             self._tell(key)
         self._show()
 
     def fail(self, key: int, verdict: Verdict) -> None:
         """The trial ended without a result."""
-        self._watch(key)
+        self.means.arrived(self._assigned[key].folder)
         self._fail(key, verdict)
         self._show()
 

@@ -10,6 +10,7 @@ from distsys.cluster.packing import Package
 from distsys.config.layers import get_path, leaves
 from distsys.errors import ConfigError, DistsysError, UsageError
 from distsys.pipeline.experiment import Experiment, load_experiment
+from distsys.storage.store import local_of
 
 _FAR = "an absolute path on storage that every node sees"
 
@@ -25,16 +26,16 @@ def command_of(options: argparse.Namespace, package: Package, *, is_here: bool) 
         ConfigError: config or search space are wrong, or name data by a relative path for a cluster elsewhere.
         UsageError: config, search space or ``--out`` are places that the job would not find.
     """
-    out: Path = options.out
-    if not is_here and not out.is_absolute():
+    out: Path | str = options.out
+    if not is_here and isinstance(out, Path) and not out.is_absolute():
         raise UsageError(
             f"--out {out} for a cluster elsewhere",
             expected=_FAR,
-            fix="distsys submit ... --out /absolute/folder",
+            fix="distsys submit ... --out /absolute/folder, or --out s3://bucket/prefix",
         )
     overrides = [*options.overrides, *([f"seed={options.seed}"] if options.seed is not None else [])]
     experiment = load_experiment(
-        options.config, root=out, preset=options.preset, overrides=overrides, space=options.space
+        options.config, root=local_of(out), preset=options.preset, overrides=overrides, space=options.space
     )
     overrides += _data_places(experiment, is_here=is_here)
     given = Path(options.config)
@@ -46,7 +47,7 @@ def command_of(options: argparse.Namespace, package: Package, *, is_here: bool) 
     words += ["--workers", "-".join(map(str, options.workers))] if options.workers != (1, 1) else []
     words += [word for name, value in options.labels for word in ("--label", f"{name}={value}")]
     words += [f"--{name.replace('_', '-')}" for name in ("local", "no_doctor", "verbose") if getattr(options, name)]
-    return [*words, "--out", str(out.absolute())]
+    return [*words, "--out", str(out.absolute() if isinstance(out, Path) else out)]
 
 
 def _place(path: Path, package: Package, what: str, *, is_here: bool) -> str:

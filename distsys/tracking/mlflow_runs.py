@@ -20,6 +20,7 @@ from distsys.tracking.spool import (
     STATUS_FILE,
     MetricsLine,
     RunRecord,
+    parent_of,
     read_metrics_from,
     read_record,
     read_start_ms,
@@ -127,8 +128,8 @@ class MlflowStore:
     def _create(self, folder: Path, record: RunRecord) -> str:
         tags = {_key(name): value[:MAX_TAG] for name, value in record.tags.items()}
         tags |= {"mlflow.runName": record.name, "distsys.kind": record.kind, FOLDER_TAG: str(folder.resolve())}
-        if record.parent is not None:
-            tags["mlflow.parentRunId"] = self._created(Path(record.parent)).run_id
+        if (parent := parent_of(folder, record)) is not None:
+            tags["mlflow.parentRunId"] = self._created(parent).run_id
         run = self._client.create_run(
             self._experiment_id, start_time=read_start_ms(folder), tags=tags, run_name=record.name
         )

@@ -189,6 +189,16 @@ def read_record(folder: Path) -> RunRecord:
     )
 
 
+def parent_of(folder: Path, record: RunRecord) -> Path | None:
+    """Where the parent of the run in ``folder`` is: as was recorded or, on another machine, above it by its name."""
+    if record.parent is None:
+        return None
+    recorded = Path(record.parent)
+    if recorded.is_dir():
+        return recorded
+    return next((above for above in folder.parents if above.name == recorded.name), recorded)
+
+
 def _is_known(folder: Path) -> bool:
     try:
         read_record(folder)

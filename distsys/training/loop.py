@@ -168,8 +168,10 @@ class Run:
         to, at = self.selection.last_healthy_step, self.step
         if to is None or self._course.rollbacks >= self._spec.rollbacks:
             return False
+        path = checkpoint.directory_of(self._context.folder, to)
+        self._workers.bring(path)
         try:
-            found = checkpoint.load(checkpoint.directory_of(self._context.folder, to), identity=self._spec.identity)
+            found = checkpoint.load(path, identity=self._spec.identity)
         except CheckpointError as error:
             self._course.say(f"cannot go back: {error.found}")
             return False

@@ -19,7 +19,7 @@ LONGEST_STEPS = 20
 FIRST_S = 600.0
 """The same for a first step or validation, in which caches fill and kernels are compiled."""
 _LOOK_S = 0.5
-_NOTE = ".stuck"
+_NOTE = "stuck.note"
 STUCK_EXIT = 75
 """Exit code of a process that ends itself because it is stuck (EX_TEMPFAIL)."""
 

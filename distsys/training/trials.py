@@ -14,6 +14,7 @@ from distsys.domains.registry import get_domain
 from distsys.errors import DiskFull, DistsysError, Interrupted, RunFailed, StoppedByHealth
 from distsys.files import full_disk_named
 from distsys.health.verdict import FAILED, Verdict
+from distsys.storage.place import SHARED, Place
 from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.context import FitContext
 from distsys.training.interrupt import raise_if_interrupted, signals_noted
@@ -157,8 +158,11 @@ class TrialRun:
         return Reading(step, ended=True, failure=verdict)
 
 
-def run_alone(source: TrialSource, *, limit: int) -> None:
+def run_alone(source: TrialSource, *, limit: int, place: Place = SHARED) -> None:
     """Carry out up to ``limit`` runs of ``source``, one after the other, in this process.
+
+    Args:
+        place: which may have checkpoints of them.
 
     Raises:
         Interrupted: a signal was noted.
@@ -168,6 +172,7 @@ def run_alone(source: TrialSource, *, limit: int) -> None:
         for _ in range(limit):
             if (assignment := source.next()) is None:
                 return
+            place.fetch(assignment.folder)
             _carry_out(source, assignment)
             raise_if_interrupted(KEPT)
 

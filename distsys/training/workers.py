@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distsys.errors import ConfigError, RunFailed
+from distsys.files import write_bytes
 
 Value = TypeVar("Value")
 
@@ -78,6 +80,20 @@ class Workers:
         dist.all_gather_object(box, value)
         return box
 
+    def bring(self, checkpoint: Path) -> None:
+        """Have the directory ``checkpoint`` as the first worker has it; nothing travels where all see the same disk.
+
+        Those on other nodes may lack it, or have it as it was before the first one wrote it anew.
+        """
+        if self.world_size == 1 or len(set(self.gather(_manifest_of(checkpoint)))) == 1:
+            return
+        own = {path.name: path.read_bytes() for path in checkpoint.glob("*")} if self.is_first else None
+        files = self.from_first(own)
+        if not self.is_first:
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_bytes(checkpoint / name, content)
+
     def share_of(self, start: int, count: int) -> range:
         """This worker's item indices among ``count`` beginning at ``start``.
 
@@ -108,6 +124,12 @@ class Workers:
             )
         size = len(share) // parts
         return [share[first : first + size] for first in range(0, len(share), size)]
+
+
+def _manifest_of(checkpoint: Path) -> bytes:
+    """What names the hashes of all files of ``checkpoint``; nothing where that is none."""
+    file = checkpoint / "manifest.json"
+    return file.read_bytes() if file.is_file() else b""
 
 
 class _Averaged(DistributedDataParallel):

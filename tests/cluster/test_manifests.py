@@ -163,7 +163,7 @@ def test_every_command_of_the_page_is_one_that_the_parser_takes() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (FOLDER.parent / "cluster.md").read_text(), flags=re.DOTALL)
     text = "\n".join(blocks).replace("\\\n", " ")
     commands = re.findall(r"(?:^|-- +)(distsys .*)$", text, flags=re.MULTILINE)
-    assert {line.split()[1] for line in commands} == {"plan", "cluster", "submit", "jobs", "run"}
+    assert {line.split()[1] for line in commands} == {"plan", "cluster", "submit", "jobs", "run", "evaluate"}
     for line in commands:
         assert callable(_parser().parse_args(shlex.split(line)[1:]).run)
 

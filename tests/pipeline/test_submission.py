@@ -71,6 +71,11 @@ def test_out_is_absolute_or_made_so_where_that_says_something(package: Package, 
         command_of(options("sine.yaml", "--space", "space.yaml"), package, is_here=False)
 
 
+def test_out_may_be_a_store(package: Package) -> None:
+    given = ["sine.yaml", "--space", "space.yaml", "--out", "s3://bucket/prefix"]
+    assert command_of(options(*given), package, is_here=False)[-2:] == ["--out", "s3://bucket/prefix"]
+
+
 def test_data_are_named_by_their_absolute_path_which_is_the_same_in_every_job(package: Package, tmp_path: Path) -> None:
     given = ["semantic_eq", "--preset", "demo", "--out", "/shared", "--set"]
     near = options(*given, "data.path=data/settings.csv")

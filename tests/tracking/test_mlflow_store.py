@@ -60,6 +60,18 @@ def _assert_equal(root: Path, folder: Path) -> None:
         assert told == [(line.step, line.time_ms, line.metrics[name]) for line in lines if name in line.metrics]
 
 
+def test_runs_whose_folders_came_from_another_machine_find_their_parent(root: Path) -> None:
+    there = root / "there" / "parent"
+    Spool.open(there, RunRecord("experiment", "parent", None, {}, {}))
+    Spool.open(there / "trials" / "trial", RunRecord("trial", "trial", str(there), {}, {}))
+    here = root / "here" / "parent"
+    shutil.copytree(there, here)
+    shutil.rmtree(there)
+    assert _sync(root, here / "trials" / "trial") == DONE
+    runs = _runs(root)
+    assert runs["trial"].data.tags["mlflow.parentRunId"] == runs["parent"].info.run_id
+
+
 def test_parent_children_params_and_metrics(root: Path) -> None:
     parent = _spool(root, "parent", params={"search.num_trials": 2})
     trials = [
