@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all chaos lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,10 @@ test: $(STAMP) lint
 # Adds those others; .venv/bin/pytest --collect-only -q -m "slow and not promise" lists them.
 test-all: $(STAMP) lint
 	$(BIN)/pytest
+
+# Kills at random times, counted against an unharmed twin: over an hour; CHAOS_SHARE=0.1 takes a tenth of them.
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

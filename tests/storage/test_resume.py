@@ -52,7 +52,7 @@ def numbers(experiment: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(experiment.rglob("metrics.jsonl")):
         lines = [
-            (line.step, {k: v for k, v in line.metrics.items() if k not in _OF_TIME})
+            (line.step, {k: v for k, v in line.metrics.items() if k not in _OF_TIME and not k.startswith("time/")})
             for line in read_metrics(file.parent)
         ]
         found[str(file.relative_to(experiment))] = lines
