@@ -126,7 +126,7 @@ def _ended(options: argparse.Namespace, result: RunResult, given: Means) -> int:
 
 
 def _code(given: Means, *, is_sick: bool) -> int:
-    """Exit code of a command that did its work: 1 where files of runs are too damaged to be tracked."""
+    """Exit code of a command that did its work: 1 where a run cannot be tracked."""
     return 3 if is_sick else 1 if given.untold else 0
 
 

@@ -40,7 +40,7 @@ class Means:
         allows_changed_data: whether an experiment goes on where the data are not those of its trials.
         place: where experiments are kept.
         mirror: what keeps MLflow equal to the run folders, or None.
-        untold: what of runs' files was too damaged to be tracked, once the block of ``tracked`` has ended.
+        untold: what was too damaged to be tracked or refused, once the block of ``tracked`` has ended.
     """
 
     console: Console
@@ -119,7 +119,7 @@ class Means:
                 yield replace(self, mirror=mirror)
             finally:
                 synced = mirror.close(timeout_s=_SYNC_S if pending_signal() is None else _SYNC_INTERRUPTED_S)
-                self.untold.extend(synced.damaged)
+                self.untold.extend([*synced.damaged, *synced.refused])
                 _say(synced, self.console)
 
 
@@ -127,7 +127,11 @@ def _say(synced: SyncResult, console: Console) -> None:
     for note in synced.notes:
         console.say(f"tracking: {note}")
     for found in synced.damaged:
-        console.say(f"tracking: {found}; nothing of this run is told until that is mended")
-    if synced.error or (synced.pending and not synced.damaged):
+        console.say(f"tracking: {found}; this run is told no further until that is mended")
+    if synced.refused:
+        (name, text), *others = synced.refused.items()
+        more = f" and {len(others)} more" if others else ""
+        console.say(f"tracking: the store refuses {name}{more}: {text[:_SHOWN_ERROR]}")
+    if synced.error or (synced.pending and not (synced.damaged or synced.refused)):
         console.say(f"tracking: {synced.pending} lines wait in the spool; the same command sends them")
         console.say(f"tracking: {synced.error[:_SHOWN_ERROR]}")

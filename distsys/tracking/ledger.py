@@ -23,7 +23,7 @@ class Ledger:
         offset: bytes of ``metrics.jsonl`` that the store holds.
         status: status and time last told, so that news is seen.
         artifacts: name -> size in bytes and modification time in ns, as last sent.
-        store: identity of the store; empty where that of an earlier version was not asked.
+        store: identity of the store; empty where an earlier version wrote this.
     """
 
     run_id: str = ""
@@ -50,7 +50,7 @@ class Ledger:
     def num_pending(self, folder: Path) -> int:
         """How many complete metrics lines the store does not hold yet."""
         path = folder / METRICS_FILE
-        if not path.exists():
+        if not path.is_file():
             return 0
         with path.open("rb") as file:
             file.seek(self.offset)

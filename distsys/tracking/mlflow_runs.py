@@ -6,10 +6,12 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from distsys.errors import DamagedFile
 from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.database import connect, connect_file, error_code
 from distsys.tracking.ledger import Ledger
@@ -46,7 +48,7 @@ class MlflowStore:
 
     Attributes:
         notes: what its user should know of how it was found.
-        num_told_again: runs that another store of this place held, and this one did not.
+        num_told_again: runs that a store of this place held before, and this one did not.
     """
 
     def __init__(self, root: Path, experiment_name: str) -> None:
@@ -72,17 +74,26 @@ class MlflowStore:
         except Exception as error:
             if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            # The database was replaced while we looked: what it held is in the folder, so it is told anew.
+            # It was removed, or the database replaced while we looked: what it held is in the folder.
             self._new_ledger().save(folder, uri=self.uri)
+            self.num_told_again += 1
             self._push_news(folder, self._created(folder))
 
     def _push_news(self, folder: Path, ledger: Ledger) -> None:
-        before = (ledger.offset, ledger.status, len(ledger.artifacts))
-        self._push_metrics(folder, ledger)
-        sent = self._push_artifacts(folder, ledger)
-        self._push_status(folder, ledger)
-        if sent or before != (ledger.offset, ledger.status, len(ledger.artifacts)):
-            ledger.save(folder, uri=self.uri)
+        """What is whole is told, then what is damaged raised."""
+        before = asdict(ledger)
+        damage: list[DamagedFile] = []
+        try:
+            for push in (self._push_metrics, self._push_artifacts, self._push_status):
+                try:
+                    push(folder, ledger)
+                except DamagedFile as error:
+                    damage.append(error)
+        finally:
+            if before != asdict(ledger):
+                ledger.save(folder, uri=self.uri)
+        if damage:
+            raise damage[0]
 
     def _experiment(self, name: str, location: str | None) -> tuple[str, str]:
         """Id and identity of the experiment."""
@@ -96,7 +107,11 @@ class MlflowStore:
                 if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise
             known = self._client.get_experiment_by_name(name)
-        return str(known.experiment_id), known.tags.get(_STORE_TAG, "")
+        identity = known.tags.get(_STORE_TAG)
+        if identity is None:  # an earlier version made it
+            identity = secrets.token_hex(8)
+            self._client.set_experiment_tag(known.experiment_id, _STORE_TAG, identity)
+        return str(known.experiment_id), identity
 
     def _new_ledger(self) -> Ledger:
         return Ledger(store=self._identity)
@@ -104,9 +119,13 @@ class MlflowStore:
     def _created(self, folder: Path) -> Ledger:
         """The ledger of ``folder``, whose run, and its parents' runs, now exist in the store."""
         ledger = Ledger.load(folder, uri=self.uri)
-        if ledger.run_id and ledger.store not in ("", self._identity):
-            ledger = self._new_ledger()
-            self.num_told_again += 1
+        if ledger.run_id and ledger.store != self._identity:
+            if not ledger.store and self._holds(ledger.run_id):
+                ledger.store = self._identity
+                ledger.save(folder, uri=self.uri)
+            else:
+                ledger = self._new_ledger()
+                self.num_told_again += 1
         if not ledger.run_id:
             ledger.store = self._identity
             record = read_record(folder)
@@ -116,6 +135,15 @@ class MlflowStore:
                 self._client.log_batch(ledger.run_id, params=some)
             ledger.save(folder, uri=self.uri)
         return ledger
+
+    def _holds(self, run_id: str) -> bool:
+        try:
+            self._client.get_run(run_id)
+        except Exception as error:
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
 
     def _find(self, folder: Path) -> str | None:
         """The run of a process that died between creating it and writing that down."""
@@ -136,19 +164,24 @@ class MlflowStore:
         return str(run.info.run_id)
 
     def _push_metrics(self, folder: Path, ledger: Ledger) -> None:
-        lines = read_metrics_from(folder, ledger.offset)
-        for some in _chunks(_metrics(line for line, _ in lines), MAX_METRICS):
-            self._client.log_batch(ledger.run_id, metrics=some)
-        if lines:
-            ledger.offset = lines[-1][1]
+        """Those before a damaged line too."""
+        lines: list[tuple[MetricsLine, int]] = []
+        try:
+            for line in read_metrics_from(folder, ledger.offset):
+                lines.append(line)  # one by one: those before a damaged one are kept
+        finally:
+            for some in _chunks(_metrics(line for line, _ in lines), MAX_METRICS):
+                self._client.log_batch(ledger.run_id, metrics=some)
+            if lines:
+                ledger.offset = lines[-1][1]
 
-    def _push_artifacts(self, folder: Path, ledger: Ledger) -> bool:
-        news = ledger.new_artifacts(folder)
-        for name, mark in news.items():
+    def _push_artifacts(self, folder: Path, ledger: Ledger) -> None:
+        for name, mark in ledger.new_artifacts(folder).items():
+            path = folder / ARTIFACTS / name
+            _require_readable(path)
             parent = str(Path(name).parent)
-            self._client.log_artifact(ledger.run_id, str(folder / ARTIFACTS / name), None if parent == "." else parent)
+            self._client.log_artifact(ledger.run_id, str(path), None if parent == "." else parent)
             ledger.artifacts[name] = mark
-        return bool(news)
 
     def _push_status(self, folder: Path, ledger: Ledger) -> None:
         if not (folder / STATUS_FILE).exists():
@@ -183,6 +216,15 @@ def health_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
 def is_refusal(error: Exception) -> bool:
     """Whether a store that is there refused one run, rather than being away."""
     return error_code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        found = f"{path}: cannot be read: {error.strerror or error}"
+        raise DamagedFile(found, expected="a file to send", fix="mend or remove it") from error
 
 
 def _metrics(lines: Iterable[MetricsLine]) -> Iterator[Any]:

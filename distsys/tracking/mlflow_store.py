@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from distsys.errors import DamagedFile, RunFailed
+from distsys.errors import DamagedFile
 from distsys.tracking.ledger import Ledger
 from distsys.tracking.location import redacted, store_uri
 from distsys.tracking.mlflow_runs import MlflowStore, is_refusal
@@ -23,8 +24,9 @@ class SyncResult:
 
     Args:
         pending: metrics lines it lacks.
-        error: why it lacks them; empty if it has all.
+        error: why the store is away; empty if it is there.
         damaged: what is wrong with files of runs that could not be told for it.
+        refused: what a store that is there said of runs that it did not take, by the name of their folder.
         notes: what was found and mended, or told again.
     """
 
@@ -33,6 +35,7 @@ class SyncResult:
     error: str
     damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class MlflowMirror:
@@ -54,6 +57,7 @@ class MlflowMirror:
         self._store: MlflowStore | None = None
         self._error = ""
         self._damaged: dict[Path, str] = {}
+        self._refused: dict[Path, str] = {}
         self._current = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-mirror", daemon=True)
@@ -83,14 +87,16 @@ class MlflowMirror:
         error = self._error
         if is_late and not error:
             error = f"{redacted(self._uri)} did not answer within {timeout_s:g} s"
-        synced = self._current and pending == 0 and not is_late and not self._damaged
-        return SyncResult(synced, pending, error, tuple(self._damaged.values()), self._notes())
+        damaged = tuple(dict.fromkeys(self._damaged.copy().values()))  # a parent's holds for its children
+        refused = {folder.name: text for folder, text in self._refused.copy().items()}
+        synced = self._current and not (pending or is_late or damaged or refused)
+        return SyncResult(synced, pending, error, damaged, self._notes(), refused)
 
     def _notes(self) -> tuple[str, ...]:
         if self._store is None:
             return ()
         again = self._store.num_told_again
-        told = f"{redacted(self._uri)} is another store than before: {again} runs of it are told again"
+        told = f"{redacted(self._uri)} lacked {again} run{'s' * (again > 1)} that it held before; told again"
         return (*self._store.notes, *([told] if again else []))
 
     def _run(self) -> None:
@@ -104,7 +110,7 @@ class MlflowMirror:
 
     def push_news(self, *, all_of_them: bool = False) -> None:
         """One round over what goes on and what was watched anew, or over all that was ever watched."""
-        errors = []
+        self._error = ""
         for folder in list(self._folders if all_of_them else self._waiting):
             try:
                 if self._store is None:
@@ -112,25 +118,26 @@ class MlflowMirror:
                 self._push(self._store, folder)
             # Whatever a store, its driver or a half-installed mlflow raises must not reach the training.
             except Exception as error:
-                errors.append(_message(error))
-                if not is_refusal(error):
-                    break
-        self._error = errors[0] if errors else ""
-        self._current = not errors
+                self._error = _message(error)
+                break
+        self._current = not self._error
 
     def _push(self, store: MlflowStore, folder: Path) -> None:
-        """Push one run, or note what of its files is damaged."""
-        self._waiting.pop(folder, None)  # first: whoever watches it meanwhile has news
-        self._damaged.pop(folder, None)
+        """Push one run, or note why it cannot be told however often it is tried."""
+        for known in (self._waiting, self._damaged, self._refused):  # first: who watches it meanwhile has news
+            known.pop(folder, None)
         try:
             store.push(folder)
             if _goes_on(folder):
                 self._waiting[folder] = None
-        except (DamagedFile, RunFailed) as error:
+        except DamagedFile as error:
             self._damaged[folder] = error.found
-        except Exception:
-            self._waiting[folder] = None
-            raise
+        except Exception as error:
+            if is_refusal(error):
+                self._refused[folder] = _message(error)
+            else:
+                self._waiting[folder] = None
+                raise
 
 
 def _goes_on(folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -45,6 +45,8 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind
+        assert isinstance(self.params, Mapping), self.params
+        assert all(isinstance(text, str) for text in [self.name, *self.tags.values()]), self.tags
         assert self.parent is None or Path(self.parent).is_absolute(), self.parent
 
 
@@ -56,6 +58,10 @@ class MetricsLine:
     time_ms: int
     metrics: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        assert isinstance(self.step, int) and isinstance(self.time_ms, int)
+        assert all(isinstance(value, int | float) for value in self.metrics.values())
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -65,6 +71,10 @@ class RunStatus:
     message: str
     time_ms: int
     verdicts: tuple[Verdict, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.status in STATUSES, self.status
+        assert isinstance(self.message, str) and isinstance(self.time_ms, int)
 
 
 class Tracker(Protocol):
@@ -149,7 +159,7 @@ class Spool:
 def read_metrics(folder: Path) -> list[MetricsLine]:
     """The complete lines in the order of steps, without those that a run went back behind.
 
-    One still being written is left out. ``RunFailed`` where one is damaged.
+    One still being written is left out. ``DamagedFile`` where one is damaged.
     """
     lines: list[MetricsLine] = []
     for line, _ in read_metrics_from(folder, 0):
@@ -164,21 +174,22 @@ def _mark(metrics: Mapping[str, float], step: int) -> tuple[float, int]:
     return metrics.get(ATTEMPT, 0.0), step
 
 
-def read_metrics_from(folder: Path, offset: int) -> list[tuple[MetricsLine, int]]:
-    """Each complete line after byte ``offset``, with the byte at which it ends."""
+def read_metrics_from(folder: Path, offset: int) -> Iterator[tuple[MetricsLine, int]]:
+    """Each complete line after byte ``offset``, with the byte at which it ends, up to a ``DamagedFile``."""
     path = folder / METRICS_FILE
     if not path.exists():
-        return []
-    with path.open("rb") as file:
-        file.seek(offset)
-        raw = file.read()
-    lines = []
-    for text in raw.splitlines(keepends=True):
-        if not text.endswith(b"\n"):
-            break
-        offset += len(text)
-        lines.append((_parse(text, path=path, end=offset), offset))
-    return lines
+        return
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            raw = file.read()
+    except OSError as error:
+        raise DamagedFile(
+            f"{path}: cannot be read: {error.strerror or error}", expected="a file of metrics", fix="mend or remove it"
+        ) from error
+    for text in raw.split(b"\n")[:-1]:
+        offset += len(text) + 1
+        yield _parse(text, path=path, end=offset), offset
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -224,9 +235,11 @@ def read_status(folder: Path) -> RunStatus:
 def _parse(text: bytes, *, path: Path, end: int) -> MetricsLine:
     try:
         return MetricsLine(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise RunFailed(
-            f"{path}: the line that ends at byte {end} is damaged: {text[:60]!r}",
+    except (ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        with path.open("rb") as file:
+            number = file.read(end).count(b"\n")
+        raise DamagedFile(
+            f"{path}: line {number} is damaged: {text[:60]!r}",
             expected='{"step": ..., "time_ms": ..., "metrics": {...}}',
             fix="remove that line",
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import socket
 import sqlite3
 import time
@@ -15,49 +14,10 @@ import pytest
 
 from distsys.health.verdict import Verdict
 from distsys.tracking.mlflow_runs import MAX_KEY, MlflowStore
-from distsys.tracking.mlflow_store import MlflowMirror, SyncResult
-from distsys.tracking.spool import RunRecord, Spool, read_metrics
+from distsys.tracking.mlflow_store import MlflowMirror
+from tests.tracking.support import DONE, assert_equal, client_of, runs_in, spool_of, synced
 
 CLOSED_PORT = "http://127.0.0.1:9"
-DONE = SyncResult(synced=True, pending=0, error="")
-
-
-def _client(root: Path) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{root}/mlflow.db")
-
-
-def _runs(root: Path) -> dict[str, Any]:
-    """Every run of the experiment by its name, which must be there once."""
-    client = _client(root)
-    runs = client.search_runs([client.get_experiment_by_name("exp").experiment_id])
-    names = [run.info.run_name for run in runs]
-    assert len(names) == len(set(names)), names
-    return dict(zip(names, runs, strict=True))
-
-
-def _spool(root: Path, name: str, *, parent: Path | None = None, params: dict[str, Any] | None = None) -> Spool:
-    kind = "experiment" if parent is None else "trial"
-    record = RunRecord(kind, name, str(parent) if parent else None, params or {}, {"domain": "toy"})
-    return Spool.open((parent or root) / name, record)
-
-
-def _sync(root: Path, *folders: Path) -> SyncResult:
-    with MlflowMirror(root, "exp") as mirror:
-        for folder in folders:
-            mirror.watch(folder)
-        return mirror.close()
-
-
-def _assert_equal(root: Path, folder: Path) -> None:
-    """L5: count and values of every metric."""
-    lines = read_metrics(folder)
-    run = _runs(root)[folder.name]
-    assert set(run.data.metrics) == {name for line in lines for name in line.metrics}
-    for name in run.data.metrics:
-        told = [(m.step, m.timestamp, m.value) for m in _client(root).get_metric_history(run.info.run_id, name)]
-        assert told == [(line.step, line.time_ms, line.metrics[name]) for line in lines if name in line.metrics]
 
 
 def test_runs_whose_folders_came_from_another_machine_find_their_parent(root: Path) -> None:
@@ -73,19 +33,19 @@ def test_runs_whose_folders_came_from_another_machine_find_their_parent(root: Pa
 
 
 def test_parent_children_params_and_metrics(root: Path) -> None:
-    parent = _spool(root, "parent", params={"search.num_trials": 2})
+    parent = spool_of(root, "parent", params={"search.num_trials": 2})
     trials = [
-        _spool(root, f"trial-{i}", parent=parent.folder, params={"optim.lr": 0.1 * i, "ema": None}) for i in (1, 2)
+        spool_of(root, f"trial-{i}", parent=parent.folder, params={"optim.lr": 0.1 * i, "ema": None}) for i in (1, 2)
     ]
     for trial in trials:
         for step in range(5):
             trial.log({"rms_ratio": 1 / (step + 3), f"only_{step}": 1.0}, step=step)
     # Children before their parent, and the parent not at all: it is created along with them.
-    assert _sync(root, *(trial.folder for trial in trials)) == DONE
-    runs = _runs(root)
+    assert synced(root, *(trial.folder for trial in trials)) == DONE
+    runs = runs_in(root)
     assert set(runs) == {"parent", "trial-1", "trial-2"}
     for trial in trials:
-        _assert_equal(root, trial.folder)
+        assert_equal(root, trial.folder)
         tags = runs[trial.folder.name].data.tags
         assert tags["mlflow.parentRunId"] == runs["parent"].info.run_id
         assert (tags["distsys.kind"], tags["distsys.folder"]) == ("trial", str(trial.folder))
@@ -100,12 +60,12 @@ def test_parent_children_params_and_metrics(root: Path) -> None:
 def test_a_run_can_be_found_by_its_health_and_says_cause_and_fix(root: Path) -> None:
     causes = ("rms_ratio outside its band", "not finite")
     verdicts = [Verdict("stop", cause, f"evidence {cause}", 20, f"mend {cause}") for cause in causes]
-    spools = {name: _spool(root, name) for name in ("sick", "healthy", "going", "broken")}
+    spools = {name: spool_of(root, name) for name in ("sick", "healthy", "going", "broken")}
     spools["sick"].finish("stopped", "no checkpoint is healthy", verdicts=verdicts)
     spools["healthy"].finish("finished")
     spools["broken"].finish("failed", "disk full")
-    assert _sync(root, *(spool.folder for spool in spools.values())) == DONE
-    tags = {name: run.data.tags for name, run in _runs(root).items()}
+    assert synced(root, *(spool.folder for spool in spools.values())) == DONE
+    tags = {name: run.data.tags for name, run in runs_in(root).items()}
     assert tags["sick"]["distsys.health"] == "sick"
     assert tags["sick"]["distsys.cause"] == "; ".join(causes)
     assert tags["sick"]["distsys.fix"] == "mend rms_ratio outside its band; mend not finite"
@@ -125,17 +85,17 @@ def test_more_metrics_and_params_than_one_call_takes(root: Path, monkeypatch: py
         real(self, run_id, metrics=metrics, params=params, **others)
 
     monkeypatch.setattr(MlflowClient, "log_batch", counted)
-    spool = _spool(root, "run", params={f"p{i}": i for i in range(150)})
+    spool = spool_of(root, "run", params={f"p{i}": i for i in range(150)})
     for step in range(23):
         spool.log({f"m{i}": step + i / 7 for i in range(101)}, step=step)
-    assert _sync(root, spool.folder) == DONE
+    assert synced(root, spool.folder) == DONE
     assert sizes == [(0, 100), (0, 50), (1000, 0), (1000, 0), (323, 0)]
-    _assert_equal(root, spool.folder)
-    assert len(_runs(root)["run"].data.params) == 150
+    assert_equal(root, spool.folder)
+    assert len(runs_in(root)["run"].data.params) == 150
 
 
 def test_news_arrive_while_it_runs(root: Path) -> None:
-    spool = _spool(root, "run")
+    spool = spool_of(root, "run")
     with MlflowMirror(root, "exp") as mirror:
         mirror.watch(spool.folder)
         spool.log({"loss": 3.0}, step=0)
@@ -144,86 +104,23 @@ def test_news_arrive_while_it_runs(root: Path) -> None:
             time.sleep(0.05)
         spool.log({"loss": 2.0}, step=1)
         assert mirror.close() == DONE
-    _assert_equal(root, spool.folder)
+    assert_equal(root, spool.folder)
 
 
 def test_a_crash_before_the_bookkeeping_doubles_nothing(root: Path) -> None:
-    parent = _spool(root, "parent")
-    trial = _spool(root, "it's a trial", parent=parent.folder, params={"optim.lr": 0.1})
+    parent = spool_of(root, "parent")
+    trial = spool_of(root, "it's a trial", parent=parent.folder, params={"optim.lr": 0.1})
     for step in range(4):
         trial.log({"loss": step / 3, "nan": math.nan}, step=step)
-    assert _sync(root, parent.folder, trial.folder) == DONE
+    assert synced(root, parent.folder, trial.folder) == DONE
     for spool in (parent, trial):
         (spool.folder / "mlflow.json").unlink()
     trial.log({"loss": 9.0, "nan": math.nan}, step=4)
-    assert _sync(root, parent.folder, trial.folder) == DONE
-    run = _runs(root)["it's a trial"]
-    history = _client(root).get_metric_history(run.info.run_id, "loss")
+    assert synced(root, parent.folder, trial.folder) == DONE
+    run = runs_in(root)["it's a trial"]
+    history = client_of(root).get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 1 / 3), (2, 2 / 3), (3, 1.0), (4, 9.0)]
-    assert len(_client(root).get_metric_history(run.info.run_id, "nan")) == 5
-
-
-def test_a_store_that_was_removed_is_filled_again(root: Path, empty_database: Path) -> None:
-    spool = _spool(root, "run")
-    spool.log({"loss": 1.0}, step=0)
-    assert _sync(root, spool.folder) == DONE
-    other = root / "again"
-    other.mkdir()
-    shutil.copy(empty_database, other / "mlflow.db")
-    ledger = spool.folder / "mlflow.json"
-    # The same bookkeeping against an empty database is what a removed file looks like.
-    ledger.write_text(ledger.read_text().replace(f"{root}/mlflow.db", f"{other}/mlflow.db"))
-    spool.log({"loss": 2.0}, step=1)
-    assert _sync(other, spool.folder).synced
-    _assert_equal(other, spool.folder)
-
-
-def test_a_removed_store_is_told_all_runs_again_also_those_without_news(root: Path, empty_database: Path) -> None:
-    spools = [_spool(root, name) for name in ("old", "new")]
-    for spool in spools:
-        spool.log({"loss": 1.0}, step=0)
-        spool.finish("finished")
-    folders = [spool.folder for spool in spools]
-    assert _sync(root, *folders) == DONE
-    other = root / "again"
-    other.mkdir()
-    shutil.copy(empty_database, other / "mlflow.db")
-    for folder in folders:  # the pool of this process would still hold a file that was removed
-        ledger = folder / "mlflow.json"
-        ledger.write_text(ledger.read_text().replace(f"{root}/mlflow.db", f"{other}/mlflow.db"))
-    spools[1].log({"loss": 2.0}, step=1)
-    result = _sync(other, *folders)
-    assert (result.synced, result.pending, result.damaged) == (True, 0, ())
-    (note,) = result.notes
-    assert note.endswith("mlflow.db is another store than before: 2 runs of it are told again")
-    for folder in folders:
-        _assert_equal(other, folder)
-    assert _sync(other, *folders) == DONE
-
-
-def _tear_record(spool: Spool) -> None:
-    record = spool.folder / "run.json"
-    record.write_bytes(record.read_bytes()[:-20])
-
-
-def _spoil_metrics(spool: Spool) -> None:
-    with (spool.folder / "metrics.jsonl").open("ab") as file:
-        file.write(b"\0\0garbage\n")
-
-
-@pytest.mark.parametrize(("spoil", "expected"), [(_tear_record, "run.json"), (_spoil_metrics, "metrics.jsonl")])
-def test_a_damaged_run_is_named_and_the_others_are_told(root: Path, spoil: Any, expected: str) -> None:
-    spools = [_spool(root, name) for name in ("a", "b", "c")]
-    for spool in spools:
-        spool.log({"loss": 1.0}, step=0)
-    spoil(spools[1])
-    result = _sync(root, *(spool.folder for spool in spools))
-    assert not result.synced
-    (damaged,) = result.damaged
-    assert f"{spools[1].folder}/{expected}" in damaged
-    assert result.error == ""
-    for spool in (spools[0], spools[2]):
-        _assert_equal(root, spool.folder)
+    assert len(client_of(root).get_metric_history(run.info.run_id, "nan")) == 5
 
 
 def test_a_round_looks_at_what_goes_on_or_was_watched_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +132,7 @@ def test_a_round_looks_at_what_goes_on_or_was_watched_anew(root: Path, monkeypat
         push(store, folder)
 
     monkeypatch.setattr(MlflowStore, "push", noted)
-    spools = {name: _spool(root, name) for name in ("ended", "running")}
+    spools = {name: spool_of(root, name) for name in ("ended", "running")}
     spools["ended"].finish("finished")
     mirror = MlflowMirror(root, "exp")
     for spool in spools.values():
@@ -255,7 +152,7 @@ def test_a_store_that_is_away_costs_nothing_and_is_told_later(root: Path, monkey
         away.setenv("MLFLOW_TRACKING_URI", CLOSED_PORT)
         begin = time.monotonic()
         with MlflowMirror(root, "exp") as mirror:
-            spool = _spool(root, "run")
+            spool = spool_of(root, "run")
             mirror.watch(spool.folder)
             for step in range(20):
                 spool.log({"loss": step / 9}, step=step)
@@ -265,12 +162,12 @@ def test_a_store_that_is_away_costs_nothing_and_is_told_later(root: Path, monkey
             assert time.monotonic() - begin < 4.0
     assert (result.synced, result.pending) == (False, 20)
     assert "127.0.0.1" in result.error
-    assert _sync(root, spool.folder) == DONE
-    _assert_equal(root, spool.folder)
+    assert synced(root, spool.folder) == DONE
+    assert_equal(root, spool.folder)
 
 
 def test_a_store_that_hangs_does_not_hold_up_the_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = _spool(root, "run")
+    spool = spool_of(root, "run")
     spool.log({"loss": 1.0}, step=0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@127.0.0.1:{silent.getsockname()[1]}")
@@ -288,7 +185,7 @@ def test_a_store_that_hangs_does_not_hold_up_the_end(root: Path, monkeypatch: py
 def test_a_password_is_not_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cret@127.0.0.1:9")
     with MlflowMirror(root, "exp") as mirror:
-        mirror.watch(_spool(root, "run").folder)
+        mirror.watch(spool_of(root, "run").folder)
         result = mirror.close(timeout_s=0.1)
     assert not result.synced
     assert "s3cret" not in result.error
@@ -306,31 +203,31 @@ def test_a_password_is_not_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_statuses(root: Path, status: str, expected: str) -> None:
-    spool = _spool(root, "run")
+    spool = spool_of(root, "run")
     spool.finish(status, "because")
-    assert _sync(root, spool.folder) == DONE
-    run = _runs(root)["run"]
+    assert synced(root, spool.folder) == DONE
+    run = runs_in(root)["run"]
     assert run.info.status == expected
     assert (run.info.end_time is None) == (status == "running")
     assert (run.data.tags["distsys.status"], run.data.tags["distsys.message"]) == (status, "because")
 
 
 def test_a_resumed_run_is_running_again(root: Path) -> None:
-    spool = _spool(root, "run")
+    spool = spool_of(root, "run")
     spool.finish("interrupted")
-    assert _sync(root, spool.folder) == DONE
-    assert _sync(root, _spool(root, "run").folder) == DONE
-    run = _runs(root)["run"]
+    assert synced(root, spool.folder) == DONE
+    assert synced(root, spool_of(root, "run").folder) == DONE
+    run = runs_in(root)["run"]
     assert (run.info.status, run.data.tags["distsys.status"]) == ("RUNNING", "running")
 
 
 def test_artifacts_new_and_changed(root: Path) -> None:
-    spool = _spool(root, "run")
+    spool = spool_of(root, "run")
     spool.artifact("report.md").write_text("one")
     spool.artifact("figures/a.png").write_bytes(b"a")
-    assert _sync(root, spool.folder) == DONE
+    assert synced(root, spool.folder) == DONE
     spool.artifact("report.md").write_text("three")
-    assert _sync(root, spool.folder) == DONE
+    assert synced(root, spool.folder) == DONE
     (stored,) = (root / "mlartifacts").glob("*/artifacts")
     assert (stored / "report.md").read_text() == "three"
     assert (stored / "figures" / "a.png").read_bytes() == b"a"
@@ -338,23 +235,11 @@ def test_artifacts_new_and_changed(root: Path) -> None:
 
 def test_names_and_values_beyond_the_limits(root: Path) -> None:
     long = "a" * 300
-    spool = _spool(root, "run", params={long: "v" * 7000, long + "b": 1, "odd[0]": True})
+    spool = spool_of(root, "run", params={long: "v" * 7000, long + "b": 1, "odd[0]": True})
     spool.log({"per cent %": 1.0, "λ": 2.0}, step=0)
-    assert _sync(root, spool.folder) == DONE
-    data = _runs(root)["run"].data
+    assert synced(root, spool.folder) == DONE
+    data = runs_in(root)["run"].data
     assert len(data.params) == 3
     assert all(len(key) <= MAX_KEY for key in data.params)
     assert data.params["odd_0_"] == "True"
     assert data.metrics == {"per cent _": 1.0, "λ": 2.0}
-
-
-def test_one_refused_run_does_not_hold_up_the_others(root: Path) -> None:
-    refused, good = _spool(root, "refused"), _spool(root, "good")
-    assert _sync(root, refused.folder) == DONE
-    _client(root).delete_run(_runs(root)["refused"].info.run_id)
-    for spool in (refused, good):
-        spool.log({"loss": 1.0}, step=0)
-    result = _sync(root, refused.folder, good.folder)
-    assert (result.synced, result.pending) == (False, 1)
-    assert "active" in result.error
-    _assert_equal(root, good.folder)

@@ -81,7 +81,7 @@ def test_a_torn_last_line_is_cut_and_written_again(tmp_path: Path, num_bytes_los
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     Spool.open(tmp_path, RECORD).log({"loss": 1.0}, step=0)
     (tmp_path / "metrics.jsonl").write_text("garbage\n")
-    with pytest.raises(RunFailed, match=r"metrics\.jsonl.*byte 8 is damaged: b'garbage"):
+    with pytest.raises(RunFailed, match=r"metrics\.jsonl.*line 1 is damaged: b'garbage"):
         read_metrics(tmp_path)
 
 
