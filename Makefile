@@ -21,8 +21,9 @@ demo: $(STAMP)
 
 # All tests but the slow ones that prove nothing the README promises: ten minutes at most on two quiet cores. What the
 # README promises stays in however slow it is (kill -9 and resume, Ray beside the local loop, a whole experiment).
+# Two processes share the files; all that starts a Ray cluster stays in one of them.
 test: $(STAMP) lint
-	$(BIN)/pytest -m "not slow or promise"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow or promise"
 
 # Adds those others; .venv/bin/pytest --collect-only -q -m "slow and not promise" lists them.
 test-all: $(STAMP) lint

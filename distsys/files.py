@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from distsys.errors import DamagedFile, DiskFull
 
 _Content = TypeVar("_Content")
+_PARTIAL = ".partial"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNREAD = (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError)
 """What readers raise where the content of a file is not what its writer put there."""
@@ -25,7 +26,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         DiskFull: there is no space; the old file stands.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     with full_disk_named(path):
         try:
             with partial.open("wb") as stream:
@@ -36,6 +37,13 @@ def write_bytes(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what processes that were killed in :func:`write_bytes` left anywhere below ``folder``."""
+    for path in folder.rglob(f".*{_PARTIAL}"):
+        if path.is_file():  # a checkpoint's is a folder, which its next writer replaces
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -144,6 +152,7 @@ def _append(descriptor: int, content: bytes) -> None:
         written = os.write(descriptor, content)
         if written < len(content):  # the next write would say so, and there is no next one
             raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes could be written")
+        sync(descriptor)
     except OSError:
         os.ftruncate(descriptor, size)
         raise

@@ -18,6 +18,14 @@ from distsys.config import reuse  # noqa: E402 - after the environment is set
 from tests.outside import importable, install  # noqa: E402 - after the environment is set
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several test processes each takes whole files, and one of them all that starts a Ray cluster."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
     """Each test builds its own data."""

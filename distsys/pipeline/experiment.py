@@ -16,7 +16,7 @@ from distsys.config.validate import config_type, dump, fingerprint, numbers_of, 
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import domain_homes, get_domain
 from distsys.errors import ConfigError, DistsysError, Interrupted, StoppedByHealth, UsageError, did_you_mean
-from distsys.files import lock
+from distsys.files import clear_partial, lock
 from distsys.health.causes import CAUSES
 from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
@@ -248,6 +248,7 @@ def locked(folder: Path) -> Iterator[None]:
                 expected="one driver an experiment",
                 fix="wait for it, or use another --out or --seed",
             )
+        clear_partial(folder)
         yield
 
 

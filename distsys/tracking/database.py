@@ -30,6 +30,7 @@ def connect(uri: str) -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the traceback that it raises
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

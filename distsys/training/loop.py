@@ -33,6 +33,8 @@ from distsys.training.stuck import watched
 
 SEARCH_CHECKPOINT_S = 15.0
 """A trial is saved this often: shorter ones lose less by starting again than by writing."""
+_LOGGED = 3
+"""Validations of which a checkpoint holds what trackers were told."""
 _SAME_LOSS = 0.01
 """Of a validation loss: less is another machine's rounding, or too little to mislead moments."""
 
@@ -76,6 +78,7 @@ class Run:
         self._judge = Judge.of(self._domain, self._spec, self.data, self.data.validation)
         self.selection = Selection(self._domain.selection)
         self.step = 0
+        self._logged: list[tuple[int, dict[str, float]]] = []
         self.notes: list[str] = []
         self._course = Course()
         self._is_hopeless = False
@@ -196,8 +199,7 @@ class Run:
         validation = self._workers.from_first(self._measured(batch) if self._workers.is_first else None)
         self.selection.update(validation)
         self.selection.retract(validation.verdicts)
-        if self._context.tracker is not None:
-            self._context.tracker.log(validation.flat(), step=self.step)
+        self._log(validation)
         if validation.is_lost and not self._spec.is_short:
             if self._goes_back(validation.verdicts):
                 return validation
@@ -206,6 +208,12 @@ class Run:
         if self._should_save():
             self._save()
         return validation
+
+    def _log(self, validation: Validation) -> None:
+        """To the tracker, and into coming checkpoints: a crash of the machine may tear what trackers wrote last."""
+        self._logged = [*self._logged, (self.step, validation.flat())][-_LOGGED:]
+        if self._context.tracker is not None:
+            self._context.tracker.log(validation.flat(), step=self.step)
 
     def _measured(self, batch: Batch) -> Validation:
         progress, timings = self.step / self._spec.steps, self._clock.readings()
@@ -268,6 +276,7 @@ class Run:
             "verdicts": [verdict.content() for verdict in last.verdicts] if last and last.step == self.step else [],
             "selection": self.selection.state(),
             "course": self._course.state(),
+            "logged": self._logged,
             "sets": set_digests(self.data),
             "code": code_stamp(self._domain),
         }
@@ -285,6 +294,9 @@ class Run:
             return
         self._restore(found)
         self._course.load(found.meta["course"])
+        if self._context.tracker is not None:
+            for step, metrics in self._logged:
+                self._context.tracker.log(metrics, step=step)
         if changed := changed_sets(found.meta, self.data):
             self._course.say(f"since step {self.step} other data: {' and '.join(changed)} set changed")
         if has_other_code(found, self._domain):
@@ -330,4 +342,5 @@ class Run:
         self._stepper.load(state)
         self._monitor.load(state["health"][rank if rank < len(state["health"]) else 0])
         self.selection.load(found.meta["selection"])
+        self._logged = [(step, metrics) for step, metrics in found.meta.get("logged", [])]
         self.step = self._previous_step = found.step

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
 import signal
-import sqlite3
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from distsys.tracking.spool import METRICS_FILE, read_metrics, read_status
-from distsys.training import checkpoint
-from tests.chaos.signals import command, environment, site
+from tests.chaos.signals import LONGEST_S, command, environment, site
+from tests.chaos.tally import Found, Tally, compare, found_in
 
 _SETTINGS = (
     # What is asked must not depend on which trial ends first, so that a twin is one.
@@ -29,7 +23,6 @@ RUN = ("run", *(word for item in _SETTINGS for word in ("--set", item)))
 TRAIN = ("train", "--workers", "2", "--set", "final.steps=200", "--set", "final.eval_every_steps=20")
 _SLOW = {"SINE_SLOW": "loss_terms", "SINE_SECONDS": "0.01"}
 _LONGEST_S = 180.0
-_FINISHED = ("finished", "pruned")
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,7 @@ class Fault:
         victim: of the command lines of Ray's processes; empty for the command itself, ``*`` for it and all of them.
         span_s: from when the first victim is there; the kill comes at random within.
         survives: whether the same process is expected to end well.
+        number: what is sent.
     """
 
     name: str
@@ -49,6 +43,7 @@ class Fault:
     victim: str
     span_s: float
     survives: bool = False
+    number: signal.Signals = signal.SIGKILL
 
 
 FAULTS = (
@@ -57,42 +52,9 @@ FAULTS = (
     Fault("kill -9 of the command and all of Ray", 30, RUN, "*", 16.0),
     Fault("kill -9 of a training's worker", 20, TRAIN, r"ray::\w*TrainWorker", 5.0, survives=True),
     Fault("kill -9 of the raylet", 20, RUN, r"/raylet/raylet ", 8.0),
+    Fault("SIGTERM", 20, RUN, "", 16.0, number=signal.SIGTERM),
+    Fault("SIGINT", 20, RUN, "", 16.0, number=signal.SIGINT),
 )
-
-
-@dataclass
-class Found:
-    """What an experiment in a folder holds, without what depends on the clock."""
-
-    runs: dict[str, dict[str, Any]]
-    results: dict[str, Any]
-    problems: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Tally:
-    """Counts of one fault."""
-
-    name: str
-    times: int = 0
-    hit: int = 0
-    lost: int = 0
-    repeated: int = 0
-    unequal: int = 0
-    left: int = 0
-    slowest_s: float = 0.0
-    told: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        return not (self.lost or self.repeated or self.unequal or self.left or self.told)
-
-    def row(self) -> str:
-        counts = f"{self.times:>5} {self.hit:>4} {self.lost:>5} {self.repeated:>8} {self.unequal:>8} {self.left:>5}"
-        return f"{self.name:<40} {counts} {self.slowest_s:>7.1f}"
-
-
-HEADER = f"{'fault':<40} times  hit  lost repeated  unequal  left  slowest s"
 
 
 def tallied(fault: Fault, *, times: int, place: Path, twin: Found, seed: int = 0) -> Tally:
@@ -118,8 +80,7 @@ def _one(fault: Fault, tally: Tally, *, out: Path, place: Path, twin: Found, rng
         began = time.monotonic()
         code = process.wait(_LONGEST_S)
     seconds = time.monotonic() - began
-    if code != 0 and fault.survives:
-        tally.told.append(f"{out.name}: it ended with {code}")
+    tally.told += [f"{out.name}: {text}" for text in _ended_badly(fault, code, seconds)]
     if code != 0:
         began = time.monotonic()
         with _started(fault.arguments, place=place, out=out) as process:
@@ -130,80 +91,20 @@ def _one(fault: Fault, tally: Tally, *, out: Path, place: Path, twin: Found, rng
     if code != 0 or "Traceback" in said:
         tally.told.append(f"{out.name}: exit code {code}: {said[-600:]}")
         return
-    _compare(tally, out.name, found_in(out), twin)
+    compare(tally, out.name, found_in(out), twin)
     behind = [*processes_of(place).values(), *(place / "ray").iterdir()]
     tally.left += len(behind)
     tally.told += [f"{out.name}: left behind: {item}" for item in behind]
 
 
-def _compare(tally: Tally, name: str, found: Found, twin: Found) -> None:
-    """Trials by number, the other runs by phase; what is there under the same parameters must be equal to the bit.
-
-    A trial that had not been asked for when its driver died is drawn anew, from the same space.
-    """
-    here, there = (Counter(_place(key) for key in item.runs) for item in (found, twin))
-    lost, more = there - here, here - there
-    unequal = [key for key in twin.runs.keys() & found.runs.keys() if twin.runs[key] != found.runs[key]]
-    if twin.runs.keys() == found.runs.keys():
-        unequal += [key for key, value in twin.results.items() if found.results[key] != value]
-    else:
-        unequal = [key for key in unequal if key != "."]
-    tally.lost += lost.total()
-    tally.repeated += more.total()
-    tally.unequal += len(unequal) + len(found.problems)
-    told = [f"lost {dict(lost)}"] if lost else []
-    told += [f"more {dict(more)}"] if more else []
-    tally.told += [f"{name}: {text}" for text in (*told, *unequal, *found.problems)]
-
-
-def _place(run: str) -> str:
-    phase, _, name = run.partition("/")
-    return f"{phase}/{name[:4]}" if phase == "trials" else phase
-
-
-def found_in(out: Path) -> Found:
-    """Runs and results below ``out``, and what contradicts itself there: L1 to L6."""
-    (experiment,) = (path.parent for path in out.glob("*/status.json"))
-    found = Found({}, {})
-    for path in sorted(experiment.rglob("run.json")):
-        folder = path.parent
-        record = json.loads(path.read_text())
-        status = read_status(folder)
-        found.runs[str(folder.relative_to(experiment))] = {
-            "params": record["params"],
-            "status": status.status,
-            "causes": [verdict.cause for verdict in status.verdicts],
-            "metrics": [(line.step, _lasting(line.metrics)) for line in read_metrics(folder)],
-        }
-        if status.status not in _FINISHED:
-            found.problems.append(f"{folder.name} is {status.status}")
-        for step in folder.glob("checkpoints/step-*"):
-            with suppress(Exception):
-                checkpoint.load(step)
-                continue
-            found.problems.append(f"{step} does not load")
-    for name in ("evaluation.json", "handoff.json"):
-        if (path := experiment / name).exists():
-            content = json.loads(path.read_text())
-            found.results[name] = {key: content[key] for key in ("metrics", "winner", "spearman") if key in content}
-    found.problems += _untracked(out, experiment, len(found.runs))
-    return found
-
-
-def _lasting(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if "time/" not in name and name != "steps_per_s"}
-
-
-def _untracked(out: Path, experiment: Path, num_runs: int) -> list[str]:
-    """L5: what the store has other than the folders."""
-    points = sum(len(line.metrics) for path in experiment.rglob(METRICS_FILE) for line in read_metrics(path.parent))
-    with closing(sqlite3.connect(out / "mlflow.db")) as connection:
-        runs = connection.execute("SELECT count(*), count(DISTINCT run_uuid) FROM runs").fetchone()
-        told = connection.execute("SELECT count(*) FROM metrics").fetchone()[0]
-        going = connection.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone()[0]
-    problems = [] if told == points else [f"{told} points in the store, {points} in the folders"]
-    problems += [] if runs == (num_runs, num_runs) else [f"{runs[0]} runs in the store, {num_runs} folders"]
-    return [*problems, *([f"{going} runs go on in the store"] if going else [])]
+def _ended_badly(fault: Fault, code: int, seconds: float) -> list[str]:
+    """What is wrong with how the command that was hit ended."""
+    if code == 0 or (fault.number is signal.SIGKILL and not fault.survives):
+        return []
+    if fault.survives:
+        return [f"it ended with {code}"]
+    late = [f"it took {seconds:.1f} s to end"] if seconds > LONGEST_S else []
+    return late if code == 128 + fault.number else [*late, f"it ended with {code}, not {128 + fault.number}"]
 
 
 def _started(arguments: tuple[str, ...], *, place: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -232,7 +133,7 @@ def _killed(fault: Fault, process: subprocess.Popen[bytes], *, place: Path, dela
     own = [process.pid] if fault.victim in ("", "*") else []
     for number in own + (victims if fault.victim == "*" else victims[:1]):
         with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
+            os.kill(number, fault.number)
     return True
 
 

@@ -153,6 +153,14 @@ def test_the_same_command_mends_what_is_torn_and_ends_the_same(
     assert json.loads(distsys(*command(outside, tmp_path), "--json")[1]) == json.loads(before)
 
 
+def test_what_killed_writers_left_is_removed(ended: Path, tmp_path: Path, outside: Path, distsys: Call) -> None:
+    folder = shutil.copytree(ended, tmp_path / ended.name)
+    for place in (folder, final_of(folder)):
+        (place / ".status.json.4711.partial").write_text("{")
+    assert distsys(*command(outside, tmp_path))[0] == 0
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 @pytest.mark.parametrize("pattern", ["final/*/outcome.json"])
 def test_who_cannot_mend_it_names_the_file_and_the_command(
     ended: Path, tmp_path: Path, distsys: Call, pattern: str

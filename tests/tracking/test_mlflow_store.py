@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import socket
 import sqlite3
 import time
@@ -15,6 +16,7 @@ import pytest
 from distsys.health.verdict import Verdict
 from distsys.tracking.mlflow_runs import MAX_KEY, MlflowStore
 from distsys.tracking.mlflow_store import MlflowMirror
+from distsys.tracking.spool import RunRecord, Spool
 from tests.tracking.support import DONE, assert_equal, client_of, runs_in, spool_of, synced
 
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -27,8 +29,8 @@ def test_runs_whose_folders_came_from_another_machine_find_their_parent(root: Pa
     here = root / "here" / "parent"
     shutil.copytree(there, here)
     shutil.rmtree(there)
-    assert _sync(root, here / "trials" / "trial") == DONE
-    runs = _runs(root)
+    assert synced(root, here / "trials" / "trial") == DONE
+    runs = runs_in(root)
     assert runs["trial"].data.tags["mlflow.parentRunId"] == runs["parent"].info.run_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,26 @@ def test_a_run_killed_at_any_step_and_resumed_ends_bit_equal(
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "cut")
     assert_same_weights(tmp_path / "whole", tmp_path / "cut", 120)
     assert bool(outcome.notes) == (kill_at >= 30)
+
+
+def test_metrics_torn_after_their_checkpoint_are_told_again_from_it(outside: Path, tmp_path: Path) -> None:
+    def die(validation: Validation) -> None:
+        if validation.step == 90:
+            raise Killed
+
+    fit(make_context(outside, tmp_path / "whole"))
+    with pytest.raises(Killed):
+        fit(make_context(outside, tmp_path / "cut", report=die))
+    path = tmp_path / "cut" / "metrics.jsonl"
+    content, numbers_then = path.read_bytes(), numbers(tmp_path / "whole")
+    first = content.index(b"\n") + 1
+    assert content.count(b"\n") == 3
+    for end in range(first, len(content), 97):
+        folder = shutil.copytree(tmp_path / "cut", tmp_path / f"torn-{end}")
+        (folder / path.name).write_bytes(content[:end])
+        outcome = fit(make_context(outside, folder))
+        assert outcome.notes == ("resumed at step 90 of 120",)
+        assert numbers(folder) == numbers_then
 
 
 @pytest.mark.slow
