@@ -97,6 +97,16 @@ def origin_options(parser: Any) -> None:
     parser.add_argument("--reset-optimizer", action="store_true", help="start with fresh moments")
 
 
+def earlier_option(parser: Any) -> None:
+    parser.add_argument(
+        "--from",
+        type=_place,
+        metavar="EXPERIMENT",
+        dest="earlier",
+        help="begin the search with what the trials of another experiment of the same space found",
+    )
+
+
 def local_option(parser: Any) -> None:
     parser.add_argument(
         "--local",

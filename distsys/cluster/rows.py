@@ -78,17 +78,18 @@ class TrialOnDisk:
         values = {"complete": self.value, "pruned": finite[max(finite)] if finite else math.nan}
         return TrialRow(self.number, dict(self.params), values.get(state, math.nan), state, self.verdicts)
 
-    def frozen(self, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-        """What a study holds that was told of it."""
+    def frozen(self, distributions: dict[str, BaseDistribution], *, is_own: bool = True) -> FrozenTrial:
+        """What a study holds that was told of it; a trial of another one has no number there."""
         row = self._row()
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        number = {NUMBER: self.number} if is_own else {}
         verdicts = {VERDICTS: [verdict.content() for verdict in self.verdicts]} if self.verdicts else {}
         return optuna.trial.create_trial(
             state=states[row.state],
             value=row.value if math.isfinite(row.value) else None,
             params=dict(self.params),
             distributions=distributions,
-            user_attrs={NUMBER: self.number, **verdicts},
+            user_attrs={**number, **verdicts},
             intermediate_values={step: value for step, value in self.readings.items() if math.isfinite(value)},
             constraints={name: storable(value) for name, value in self.violations.items()} or None,
         )

@@ -35,6 +35,8 @@ class Study:
         startup_trials: of them, drawn at random first.
         pruner: decides at each report whether a trial goes on; None lets all.
         on_disk: what the trials' own folders tell: those that ended there are not run again.
+        earlier: trials of another study, from which the sampler learns and which are none of this one.
+        begins_with: parameters of the first trials, after the priors.
 
     Raises:
         DamagedFile: the journal cannot be read, or does not say what the folders say.
@@ -51,6 +53,8 @@ class Study:
         startup_trials: int,
         pruner: RungPruner | None,
         on_disk: Sequence[TrialOnDisk] = (),
+        earlier: Sequence[TrialOnDisk] = (),
+        begins_with: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._distributions = {
@@ -76,11 +80,20 @@ class Study:
         self._free, self._num_waiting = 0, 0
         self._load()
         self._require_agreement(path, on_disk)
-        if known == 0 and space.priors():
-            self._queue_anew(0, space.priors())
+        if all(trial.state is TrialState.WAITING for trial in self._latest.values()):
+            self._begin(earlier, [space.priors(), *begins_with])
         for item in on_disk:
             self.take_over(item)
         self._recover()
+
+    def _begin(self, earlier: Sequence[TrialOnDisk], params: Sequence[Mapping[str, Any]]) -> None:
+        """Know what is known, and queue the first trials; what a crash kept from being done is done now."""
+        known = len(self._study.get_trials(deepcopy=False)) - len(self._latest)
+        for item in earlier[known:]:
+            self._study.add_trial(item.frozen(self._distributions, is_own=False))
+        queue = [item for item in params if item][: self._num_trials]
+        for number in set(range(len(queue))) - self._numbers:
+            self._queue_anew(number, queue[number])
 
     def _load(self) -> None:
         """What has ended, and the latest attempt at each trial."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,12 @@ def named_place(name: Path | str, out: Place) -> Path:
     return there if there.exists() else name.absolute()
 
 
+def _informed(options: argparse.Namespace, place: Place) -> Experiment:
+    """The experiment, which begins with what that of ``--from`` found."""
+    experiment = load(options)
+    return experiment if options.earlier is None else replace(experiment, earlier=named_place(options.earlier, place))
+
+
 def _opened(options: argparse.Namespace) -> Place:
     """``--out`` of a command that writes to it, tried before any work."""
     _require_lasting(options.out)
@@ -106,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 
     place = _opened(options)
     given = means(options, place)
-    return _ended(options, run.run(load(options), given), given)
+    return _ended(options, run.run(_informed(options, place), given), given)
 
 
 def final(options: argparse.Namespace) -> int:
@@ -137,7 +143,7 @@ def search(options: argparse.Namespace) -> int:
 
     place = _opened(options)
     given = means(options, place)
-    result = run.search(load(options), given)
+    result = run.search(_informed(options, place), given)
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)

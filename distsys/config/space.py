@@ -47,6 +47,13 @@ class Dimension(Section):
             raise ValueError(f"prior {self.prior!r} lies outside [{self.low}, {self.high}]")
         return self
 
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have ``value``."""
+        if self.choices is not None:
+            return value in self.choices
+        assert self.low is not None and self.high is not None
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
     def corners(self) -> list[Value]:
         """The values that must fit the schema for the whole dimension to fit."""
         return list(self.choices) if self.choices is not None else [self.low, self.high]

@@ -31,6 +31,7 @@ class Experiment:
     Args:
         root: the folder of all experiments of this ``--out``.
         origin: whose weights its final training starts from, or None.
+        earlier: the folder of an experiment whose trials its search begins with, or None.
     """
 
     domain: AnyDomain
@@ -40,6 +41,7 @@ class Experiment:
     preset: str | None
     root: Path
     origin: Origin | None = None
+    earlier: Path | None = None
 
     @property
     def identity(self) -> str:

@@ -21,9 +21,15 @@ from distsys.training.trials import NO_VALIDATION
 if TYPE_CHECKING:
     from distsys.cluster.rows import TrialOnDisk
 
+STUDY = "study.log"
 _NAME = re.compile(r"(\d{4,})-\w+")
 _TOLD = ("pruned", "failed")
 """Ends of which a trial's status is all that is left."""
+
+
+def has_begun(experiment: Experiment) -> bool:
+    """Whether there is a search to go on with."""
+    return (experiment.folder / STUDY).is_file() or any(trials_folder(experiment).glob("*"))
 
 
 def trials_folder(experiment: Experiment) -> Path:
@@ -31,10 +37,14 @@ def trials_folder(experiment: Experiment) -> Path:
     return experiment.folder / "trials"
 
 
-def trials_on_disk(experiment: Experiment, console: Console) -> list[TrialOnDisk]:
-    """Every trial that has a folder, in the order asked; of two with one number that which ended, or the later one."""
+def trials_on_disk(experiment: Experiment, console: Console, *, place: Path | None = None) -> list[TrialOnDisk]:
+    """Every trial that has a folder, in the order asked; of two with one number that which ended, or the later one.
+
+    Args:
+        place: the folder of the trials, where they are another experiment's.
+    """
     found: dict[int, tuple[tuple[bool, int], TrialOnDisk]] = {}
-    for number, folder in _folders(trials_folder(experiment)):
+    for number, folder in _folders(place or trials_folder(experiment)):
         trial = _read(experiment, number, folder, console)
         if trial is None:
             continue

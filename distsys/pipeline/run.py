@@ -15,14 +15,16 @@ from distsys.config.validate import dump, with_values
 from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.files import full_disk_named
 from distsys.pipeline.doctor import examined
+from distsys.pipeline.earlier import take_earlier
 from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked, noted_end, preflight
 from distsys.pipeline.final import all_verdicts, say_nearest, train
 from distsys.pipeline.handoff import known_handoff, nearest_candidate, run_handoff
 from distsys.pipeline.means import Means
+from distsys.pipeline.on_disk import has_begun
 from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.report import write_report
 from distsys.pipeline.same_data import require_same_data
-from distsys.pipeline.search import SearchResult, has_begun, none_healthy, open_study, read_search, run_search
+from distsys.pipeline.search import SearchResult, none_healthy, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
 from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
@@ -122,6 +124,8 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
         content = yaml.safe_dump(dump(experiment.config), sort_keys=False)
         spool = Spool.open(folder, experiment.record(tags))
         with noted_end(spool) as ending:
+            if experiment.earlier is not None:
+                take_earlier(experiment, experiment.earlier, means.console)
             spool.artifact("config.yaml").write_text(content, encoding="utf-8")
             _keep_manifests(experiment, spool)
             for known in [folder, *_runs_in(folder)]:

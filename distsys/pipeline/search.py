@@ -15,9 +15,10 @@ from distsys.domains.protocol import MetricSpec
 from distsys.errors import ConfigError, DamagedFile, StoppedByHealth
 from distsys.health.judging import is_near
 from distsys.health.verdict import FAILED, Verdict, by_cause
+from distsys.pipeline.earlier import best_of, read_earlier
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
-from distsys.pipeline.on_disk import result_of, trials_folder, trials_on_disk
+from distsys.pipeline.on_disk import STUDY, result_of, trials_folder, trials_on_disk
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.outcome import Outcome
@@ -27,8 +28,6 @@ from distsys.training.trials import NO_VALIDATION, Assignment, Reading
 if TYPE_CHECKING:
     from distsys.cluster.rows import TrialRow
     from distsys.cluster.study import Study
-
-STUDY = "study.log"
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,16 @@ def open_study(experiment: Experiment, console: Console) -> Study:
     from distsys.cluster import rebuild
     from distsys.cluster.rungs import RungPruner
 
-    search = experiment.config.search
+    search, earlier = experiment.config.search, read_earlier(experiment)
+    best = best_of(earlier, direction=experiment.domain.selection.direction)
     pruner = search.reduction_factor and RungPruner(
         first_step=search.eval_every_steps, reduction_factor=search.reduction_factor, spec=experiment.domain.selection
     )
     return rebuild.open_study(
         experiment.folder / STUDY,
         on_disk=trials_on_disk(experiment, console),
+        earlier=earlier,
+        begins_with=[*([best.params] if best else [])],
         say=console.say,
         space=experiment.space,
         spec=experiment.domain.selection,
@@ -95,11 +97,6 @@ def open_study(experiment: Experiment, console: Console) -> Study:
         startup_trials=search.startup_trials,
         pruner=pruner or None,
     )
-
-
-def has_begun(experiment: Experiment) -> bool:
-    """Whether there is a search to go on with."""
-    return (experiment.folder / STUDY).is_file() or any(trials_folder(experiment).glob("*"))
 
 
 def read_search(experiment: Experiment, console: Console) -> SearchResult:

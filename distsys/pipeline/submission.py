@@ -44,6 +44,7 @@ def command_of(options: argparse.Namespace, package: Package, *, is_here: bool) 
     words += ["--preset", options.preset] if options.preset else []
     words += [word for item in overrides for word in ("--set", item)]
     words += ["--space", _place(options.space, package, "--space", is_here=is_here)] if options.space else []
+    words += ["--from", _earlier(options.earlier, is_here=is_here)] if options.earlier else []
     words += ["--workers", "-".join(map(str, options.workers))] if options.workers != (1, 1) else []
     words += [word for name, value in options.labels for word in ("--label", f"{name}={value}")]
     words += [f"--{name.replace('_', '-')}" for name in ("local", "no_doctor", "verbose") if getattr(options, name)]
@@ -60,6 +61,11 @@ def _place(path: Path, package: Package, what: str, *, is_here: bool) -> str:
     if is_here:
         return str(absolute)
     raise UsageError(f"{what} {path} is not taken along", expected=f"a file of {package.root} that is not left out")
+
+
+def _earlier(given: Path | str, *, is_here: bool) -> str:
+    """An experiment by its place, its URI, or its name below ``--out``."""
+    return str(given.absolute()) if isinstance(given, Path) and is_here and given.exists() else str(given)
 
 
 def _data_places(experiment: Experiment, *, is_here: bool) -> list[str]:

@@ -12,7 +12,7 @@ from tests.chaos.__main__ import ROWS
 from tests.chaos.kills import prepared
 
 _SHARE = 0.005
-_QUICK = ("changes", "drivers")
+_QUICK = ("changes",)
 """That ``make test`` tries."""
 
 
