@@ -231,7 +231,7 @@ def _say(handoff: Handoff, metric: MetricSpec, console: Console) -> None:
     moved = f"{metric.name} {chosen.before:.4g} -> {chosen.after:.4g} {metric.unit}"
     console.say(f"handoff: trial {chosen.trial} goes on, {moved}")
     console.say(f"handoff: {handoff.lead_text(metric.unit)}; {handoff.agreement}")
-    if handoff.control_wins(metric):
-        console.say("handoff: the control, a poor trial, came out ahead: the search's ranking tells little here")
+    if doubt := handoff.doubt(metric):
+        console.say(f"handoff: {doubt}")
     if sick := [verdict for item in handoff.candidates for verdict in item.verdicts]:
         console.say(f"handoff: refused or warned of\n{verdict_text(sick)}")

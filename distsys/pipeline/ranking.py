@@ -87,6 +87,17 @@ class Handoff:
             if item.role == "poor" and not item.is_sick
         )
 
+    def doubt(self, metric: MetricSpec) -> str:
+        """Why the search's ranking is not expected to survive the final weights, empty where nothing says so."""
+        if self.control_wins(metric):
+            found = "the control, a poor trial, came out ahead"
+        elif self.spearman <= 0.0:
+            found = f"under the final weights the candidates rank otherwise ({self.agreement})"
+        else:
+            return ""
+        fix = "longer trials (search.steps), or search.weights nearer to final.weights"
+        return f"{found}: the search's ranking is not expected to survive; try {fix}"
+
     def lead_text(self, unit: str) -> str:
         """How clearly the winner won, in words."""
         if self.winner is None:

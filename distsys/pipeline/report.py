@@ -193,7 +193,8 @@ def _handoff_section(page: Page, experiment: Experiment, handoff: Handoff) -> No
     page.heading("Handoff: ranked again under the strong weights")
     lead = handoff.lead_text(metric.unit)
     goes_on = "Nothing goes on" if handoff.winner is None else f"Trial {handoff.winner} goes on"
-    page.text(f"{goes_on}; {lead}. Of both rankings: {handoff.agreement}.")
+    doubt = handoff.doubt(metric)
+    page.text(f"{goes_on}; {lead}. Of both rankings: {handoff.agreement}.{f' Note: {doubt}.' if doubt else ''}")
     rows = [
         [f"trial {item.trial}", item.role, item.before, item.after, health_word(item.verdicts)]
         for item in handoff.candidates

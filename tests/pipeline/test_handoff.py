@@ -12,7 +12,7 @@ from distsys.domains.protocol import MetricSpec
 from distsys.errors import StoppedByHealth
 from distsys.health.verdict import Verdict
 from distsys.pipeline.handoff import _CandidateSource, _chosen, _rank, nearest_candidate, run_handoff
-from distsys.pipeline.ranking import Handoff
+from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.training.trials import NO_VALIDATION
 from tests.pipeline.support import SICK, experiment, leave_outcome, local_means, row
@@ -51,6 +51,31 @@ def test_in_a_tie_the_search_decides_and_the_lead_is_that_of_the_one_that_goes_o
     assert handoff.noise_floor == pytest.approx(0.35)
     line = " ".join(said.split())
     assert "it trails the next healthy candidate by 0.05 V, noise floor 0.35 V: a tie, in which the search's" in line
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ((0.1, 0.2, 0.3), ""),
+        ((0.3, 0.2, 0.1), "handoff: under the final weights the candidates rank otherwise (rank correlation"),
+    ],
+)
+def test_a_ranking_that_does_not_survive_is_said(
+    outside: Path, tmp_path: Path, errors: tuple[float, ...], expected: str
+) -> None:
+    _, said = ranked(outside, tmp_path, {number: ([error] * 3, False) for number, error in enumerate(errors)})
+    line = " ".join(said.split())
+    assert ("is not expected to survive; try longer trials" in line) == bool(expected)
+    assert expected in line
+
+
+def test_a_control_that_comes_out_ahead_is_said() -> None:
+    metric = MetricSpec("mae", "min", "V")
+    pairs = [(0, "best", 0.1, 0.3), (1, "best", 0.2, 0.4), (2, "poor", 0.9, 0.1)]
+    candidates = [Candidate(trial, role, {}, before, after, ()) for trial, role, before, after in pairs]
+    doubt = Handoff(candidates, -0.5, 0.1, 0.01, 0).doubt(metric)
+    assert doubt.startswith("the control, a poor trial, came out ahead: ")
+    assert Handoff(candidates[:2], math.nan, 0.1, 0.01, 0).doubt(metric) == ""
 
 
 def test_a_candidate_alone_leads_nobody(outside: Path, tmp_path: Path) -> None:
