@@ -257,10 +257,12 @@ def wants_gpu(device: str) -> bool:
     return takes_gpu(device, cluster_nodes())
 
 
-def concurrent_trials(wanted: int | None, needs: Mapping[str, float]) -> int:
+def concurrent_trials(wanted: int | None, needs: Mapping[str, float], *, workers: int = 1) -> int:
     """Trials that fit on the cluster at a time, at most ``wanted``; 0 when none fits.
 
     Args:
-        needs: of one trial, by Ray's name.
+        needs: of one worker, by Ray's name.
+        workers: of one trial, which may lie on several nodes.
     """
-    return processes_that_fit(cluster_nodes(), cpus=int(needs["CPU"]), gpus=needs["GPU"], wanted=wanted)
+    fitting = processes_that_fit(cluster_nodes(), cpus=int(needs["CPU"]), gpus=needs["GPU"]) // workers
+    return fitting if wanted is None else min(fitting, wanted)

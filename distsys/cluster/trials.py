@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from distsys.cluster.away import Away
+from distsys.cluster.crew import Crew
 from distsys.cluster.deaths import HANGS, PROCESS_DEATHS, Death
 from distsys.cluster.session import carried_out, concurrent_trials, scratch, wants_gpu
 from distsys.cluster.sharing import Shared
@@ -48,9 +49,17 @@ class _TrialProcess(tune.Trainable):
     to another process.
     """
 
-    def setup(self, config: dict[str, Any], shared: Shared | None = None, place: Place = SHARED) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        shared: Shared | None = None,
+        place: Place = SHARED,
+        workers: int = 1,
+        device: str = "cpu",
+    ) -> None:
         self._waiting: dict[str, Any] | None = config
         self._shared, self._place = shared, place
+        self._crew = Crew(workers, device=device, shared=shared, place=place)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._waiting = new_config
@@ -65,10 +74,11 @@ class _TrialProcess(tune.Trainable):
                 self._shared = None
             self._folder = Path(content["folder"])
             self._away = Away(self._place, self._folder)
-            self._run = TrialRun(content["spec"], self._away.folder, RunRecord(**content["record"]))
+            record, workers = RunRecord(**content["record"]), self._crew.begin(content)
+            self._run = TrialRun(content["spec"], self._away.folder, record, workers)
         try:
             with stops_when_asked(self._folder), stuck_ends(self._away.end_stuck):
-                reading = self._run.step()
+                reading = self._crew.step(self._run)
         except Interrupted:
             reading = Reading(0, ended=True)  # nobody looks at it: the driver is ending
         self._away.end() if reading.ended else self._away.try_push()
@@ -212,15 +222,17 @@ def run_trials(
     gpus: float,
     say: Callable[[str], None],
     place: Place = SHARED,
+    workers: int = 1,
 ) -> None:
     """Carry out up to ``limit`` runs of ``source``, as many at a time as fit.
 
     Args:
         wanted: trials at a time at most; None takes what fits.
-        cpus: CPUs of one trial.
-        device: ``auto`` and ``cuda`` give each trial ``gpus`` of one GPU where the cluster has some.
+        cpus: CPUs of one worker.
+        device: ``auto`` and ``cuda`` give each worker ``gpus`` of one GPU where the cluster has some.
         say: is told of each death of a trial's process.
         place: where the runs are kept.
+        workers: of one trial, on one node or on several.
 
     Raises:
         RunFailed: the cluster has no room for a single trial.
@@ -228,18 +240,15 @@ def run_trials(
         DiskFull: there is no space; running trials go on when there is.
     """
     needs = {"CPU": float(cpus), "GPU": gpus if wants_gpu(device) else 0.0}
-    together = concurrent_trials(wanted, needs)
+    together = concurrent_trials(wanted, needs, workers=workers)
     if together < 1:
-        raise RunFailed(
-            f"no room on the cluster for one trial ({cpus} x CPU{f', {gpus:g} x GPU' if needs['GPU'] else ''})",
-            expected="free resources",
-            fix="lower cpu_threads, set device: cpu, or wait for other jobs to end",
-        )
+        raise _no_room(needs, workers)
     searcher = _SourceSearcher(source, place)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a death is told by us, in one line
-    trainable = tune.with_parameters(_TrialProcess, shared=Shared(), place=place)
+    trainable = tune.with_parameters(_TrialProcess, shared=Shared(), place=place, workers=workers, device=device)
+    room = needs if workers == 1 else tune.PlacementGroupFactory([needs] * workers)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, needs),
+        tune.with_resources(trainable, room),
         tune_config=tune.TuneConfig(
             num_samples=limit,
             search_alg=searcher,
@@ -257,6 +266,15 @@ def run_trials(
         ),
     )
     _until_done(tuner, searcher)
+
+
+def _no_room(needs: Mapping[str, float], workers: int) -> RunFailed:
+    each = f"{needs['CPU']:g} x CPU{', {:g} x GPU'.format(needs['GPU']) if needs['GPU'] else ''}"
+    return RunFailed(
+        f"no room on the cluster for one trial ({each}{f', {workers} times' if workers > 1 else ''})",
+        expected="free resources",
+        fix="lower cpu_threads or search.workers_per_trial, set device: cpu, or wait for other jobs to end",
+    )
 
 
 def _until_done(tuner: tune.Tuner, searcher: _SourceSearcher) -> None:

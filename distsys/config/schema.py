@@ -157,13 +157,22 @@ class SearchConfig(PhaseConfig):
     """Trials at a time; null takes what the cluster's CPUs (or GPUs) allow."""
     gpus_per_trial: float = 1.0
     """Share of a GPU that a trial gets where it runs on one: 0.125 lets eight share it, and its memory."""
+    workers_per_trial: PositiveInt = 1
+    """Workers that share each batch of a trial or a candidate of the handoff, each with a GPU where there are some."""
 
     @field_validator("gpus_per_trial")
     @classmethod
     def _one_worker_uses_one(cls, value: float) -> float:
         if not _LEAST_OF_GPU <= value <= 1.0:
-            raise ValueError(f"a trial has one worker, which uses one GPU: from {_LEAST_OF_GPU} to 1, not {value:g}")
+            raise ValueError(f"a worker uses one GPU at most: from {_LEAST_OF_GPU} to 1, not {value:g}")
         return value
+
+    @model_validator(mode="after")
+    def _workers_have_whole_gpus(self) -> Self:
+        if self.workers_per_trial > 1 and self.gpus_per_trial != 1.0:
+            found = f"gpus_per_trial {self.gpus_per_trial:g} with workers_per_trial {self.workers_per_trial}"
+            raise ValueError(f"{found}: workers that share a batch have a whole GPU each")
+        return self
 
 
 class FinalConfig(PhaseConfig):
@@ -257,4 +266,8 @@ class CoreConfig(Section):
     def _parts_are_equal(self) -> Self:
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
+        if self.batch_size % (self.accumulate * self.search.workers_per_trial):
+            workers = f"search.workers_per_trial {self.search.workers_per_trial}"
+            parts = f" times accumulate {self.accumulate}" if self.accumulate > 1 else ""
+            raise ValueError(f"{workers}{parts} does not divide batch_size {self.batch_size}")
         return self

@@ -95,6 +95,7 @@ def numbers_of(config: BaseModel) -> dict[str, Any]:
     content = dump(config)
     content.pop("feeding")
     content["search"].pop("gpus_per_trial")
+    content["search"].pop("workers_per_trial")
     content["health"].pop("accept")
     for name, as_before in (("accumulate", 1), ("compile", False)):
         if content[name] == as_before:

@@ -242,6 +242,11 @@ class Monitor:
         """Whether going on is pointless, or what comes of it must not be chosen."""
         return is_sick([*self._own(), *self._others])
 
+    @property
+    def is_sick_everywhere(self) -> bool:
+        """The same as all workers know it alike: with several, as of their last exchange."""
+        return self.is_sick if self._gather is None else is_sick(self._others)
+
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return {

@@ -55,9 +55,7 @@ def capacity_for(config: CoreConfig, *, team: Team, is_local: bool) -> Capacity:
     nodes = asked_nodes() if is_cluster else [this_machine()]
     use_gpu = takes_gpu(config.device, nodes)
     gpus = config.search.gpus_per_trial if use_gpu else 0.0
-    together = processes_that_fit(nodes, cpus=cpus, gpus=gpus, wanted=config.search.concurrent_trials)
-    if together < 1:
-        raise _no_room(f"a trial of {_each(cpus, gpus)}", nodes, fix="lower cpu_threads, or set device: cpu")
+    together = _trials_together(config, nodes, gpus)
     labelled = [node for node in nodes if node.has(team.labels)]
     workers = processes_that_fit(labelled, cpus=1, gpus=float(use_gpu))
     if team.labels and not workers:
@@ -67,6 +65,17 @@ def capacity_for(config: CoreConfig, *, team: Team, is_local: bool) -> Capacity:
         raise _no_room(found, labelled, fix=f"--workers {max(1, workers)}, or more nodes")
     num_workers = min(team.most, max(1, workers))
     return Capacity(nodes, min(together, config.search.trials), cpus, gpus, is_cluster, num_workers)
+
+
+def _trials_together(config: CoreConfig, nodes: Sequence[Node], gpus: float) -> int:
+    search, cpus = config.search, config.cpu_threads
+    together = processes_that_fit(nodes, cpus=cpus, gpus=gpus) // search.workers_per_trial
+    if together < 1 and search.workers_per_trial > 1:
+        found = f"a trial of {search.workers_per_trial} workers of {_each(cpus, gpus)} each"
+        raise _no_room(found, nodes, fix="lower search.workers_per_trial or cpu_threads, or more nodes")
+    if together < 1:
+        raise _no_room(f"a trial of {_each(cpus, gpus)}", nodes, fix="lower cpu_threads, or set device: cpu")
+    return together if search.concurrent_trials is None else min(together, search.concurrent_trials)
 
 
 def _each(cpus: int, gpus: float) -> str:

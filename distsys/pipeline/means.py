@@ -104,6 +104,7 @@ class Means:
                 say=self.console.say,
                 place=self.place,
                 gpus=config.search.gpus_per_trial,
+                workers=config.search.workers_per_trial,
             )
 
     @contextmanager

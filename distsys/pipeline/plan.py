@@ -141,10 +141,12 @@ def _timed(experiment: Experiment, *, num_workers: int, device: str) -> _Timed:
     config = with_values(experiment.config, experiment.space.priors())
     sizes = _searched_sizes(experiment)
     ends = [{path: values[place] for path, values in sizes.items()} for place in (0, -1)] if sizes else []
-    specs = [RunSpec(with_values(config, values), "search") for values in ({}, *ends)]
+    alone = with_values(config, {"search.workers_per_trial": 1})
+    part = {"batch_size": config.batch_size // config.search.workers_per_trial}
+    specs = [RunSpec(with_values(alone, {**part, **values}), "search") for values in ({}, *ends)]
     specs.append(RunSpec(config, "final"))
     if num_workers > 1:
-        specs.append(RunSpec(with_values(config, {"batch_size": config.batch_size // num_workers}), "final"))
+        specs.append(RunSpec(with_values(alone, {"batch_size": config.batch_size // num_workers}), "final"))
     with tempfile.TemporaryDirectory(prefix="distsys-plan-") as scratch:
         found = [
             measured(spec, experiment.domain, folder=Path(scratch, str(number)), device=device)

@@ -137,7 +137,7 @@ class Run:
         return outcome
 
     def _is_due(self) -> bool:
-        is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick)
+        is_last = self.step == self._spec.steps or (self._spec.is_short and self._monitor.is_sick_everywhere)
         return is_last or self.step % self._spec.eval_every_steps == 0
 
     def _indices_of(self, step: int) -> list[range]:
@@ -242,7 +242,7 @@ class Run:
     def _should_save(self) -> bool:
         if self._spec.phase == "final":  # a candidate, too, may have to be named by its nearest checkpoint
             return True
-        return time.monotonic() - self._saved_at > SEARCH_CHECKPOINT_S
+        return self._workers.from_first(time.monotonic() - self._saved_at > SEARCH_CHECKPOINT_S)
 
     def _save(self) -> None:
         """Every worker comes here, the first one writes; a signal, which others may not have, reaches none of several.
@@ -303,7 +303,7 @@ class Run:
             self._meets_other_code()
         last = self.selection.last
         is_finite = last is None or all(item.cause != NOT_FINITE.name for item in last.verdicts)
-        self._is_hopeless = self._spec.is_short and (self._monitor.is_sick or not is_finite)
+        self._is_hopeless = self._spec.is_short and (self._monitor.is_sick_everywhere or not is_finite)
         self.notes.append(f"resumed at step {self.step} of {self._spec.steps}")
 
     def _meets_other_code(self) -> None:

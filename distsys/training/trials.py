@@ -89,10 +89,14 @@ class TrialRun:
 
     Args:
         spec: plain content of its RunSpec.
+        workers: this process's place among those that share the run's batches; None is alone. The first one tells
+            trackers.
     """
 
-    def __init__(self, spec: Mapping[str, Any], folder: Path, record: RunRecord) -> None:
-        self._spec, self._folder, self._record = spec, folder, record
+    def __init__(
+        self, spec: Mapping[str, Any], folder: Path, record: RunRecord, workers: Workers | None = None
+    ) -> None:
+        self._spec, self._folder, self._record, self._workers = spec, folder, record, workers
         self._tracker: Spool | None = None
         self._run: Run | None = None
 
@@ -123,23 +127,25 @@ class TrialRun:
             return self._failed(type(error).__name__, error.found, error.fix)
         except Exception as error:
             # Whoever drives trials would repeat it and keep the reason to itself.
-            assert self._tracker is not None, "a folder that cannot be opened is a RunFailed"
-            with full_disk_named(self._folder):
-                self._tracker.artifact("traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            if self._tracker is not None:
+                with full_disk_named(self._folder):
+                    self._tracker.artifact("traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return self._failed(type(error).__name__, str(error), "see artifacts/traceback.txt in the trial's folder")
 
     def _step(self) -> Reading:
-        if self._tracker is None:
+        if self._tracker is None and (self._workers is None or self._workers.is_first):
             self._tracker = Spool.open(self._folder, self._record)
         if self._run is None:
             domain = get_domain(self._spec["config"]["domain"])
             spec = RunSpec.from_content(self._spec, domain)
-            workers = Workers(pick_device(spec.config.device))
+            workers = self._workers or Workers(pick_device(spec.config.device))
             self._run = Run(FitContext(spec, domain, self._folder, workers, self._tracker))
             self._metric, self._validations = domain.selection.name, self._run.validations()
         found = next(self._validations, None)
         if self._run.is_over:
-            self._tracker.finish("finished", verdicts=self._run.finish().verdicts)
+            outcome = self._run.finish()
+            if self._tracker is not None:
+                self._tracker.finish("finished", verdicts=outcome.verdicts)
         if found is None:
             return Reading(self._run.step, ended=True)
         return Reading(
@@ -149,6 +155,13 @@ class TrialRun:
             tuple(found.verdicts),
             ended=self._run.is_over,
         )
+
+    def ended_by(self, reading: Reading) -> Reading:
+        """Note that the run failed with what another worker met, whatever that came to here."""
+        assert reading.failure is not None
+        if self._tracker is not None:
+            self._tracker.finish("failed", str(reading.failure), verdicts=[reading.failure])
+        return reading
 
     def _failed(self, kind: str, found: str, fix: str, *, known: Sequence[Verdict] = ()) -> Reading:
         step = self._run.step if self._run else 0

@@ -144,15 +144,15 @@ def _victims(fault: Fault, place: Path) -> list[int]:
     return [number for number, text in processes_of(place).items() if re.search(pattern, text)]
 
 
-def processes_of(place: Path) -> dict[int, str]:
-    """Those of Ray with files in ``place``, and all that they started."""
+def processes_of(place: Path | None) -> dict[int, str]:
+    """Those of Ray with files in ``place``, and all that they started; everyone where there is no place."""
     texts: dict[int, str] = {}
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             texts[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-    found = {number for number, text in texts.items() if f"{place}/ray/" in text}
+    found = {number for number, text in texts.items() if place is None or f"{place}/ray/" in text}
     while more := {number for number, parent in parents.items() if parent in found} - found:
         found |= more
     return {number: texts.get(number, "") for number in sorted(found)}

@@ -31,7 +31,7 @@ def test_a_trial_lies_on_one_gpu(gpus: float, wanted: int | None, fitting: int) 
 
 @pytest.mark.parametrize("share", ["0", "-0.5", "1.5", "2"])
 def test_a_share_that_one_worker_cannot_use_is_refused(outside: Path, share: str) -> None:
-    with pytest.raises(ConfigError, match=r"a trial has one worker, which uses one GPU: from 0\.01 to 1"):
+    with pytest.raises(ConfigError, match=r"a worker uses one GPU at most: from 0\.01 to 1"):
         make_spec(outside, f"search.gpus_per_trial={share}")
 
 
