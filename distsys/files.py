@@ -152,10 +152,16 @@ def _append(descriptor: int, content: bytes) -> None:
         written = os.write(descriptor, content)
         if written < len(content):  # the next write would say so, and there is no next one
             raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes could be written")
-        sync(descriptor)
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+
+
+def sync_file(path: Path) -> None:
+    """Have what was appended to ``path``, if anything was, reach the disk."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            sync(stream.fileno())
 
 
 def cut_torn_tail(path: Path) -> int:

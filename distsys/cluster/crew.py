@@ -57,6 +57,8 @@ class Crew:
         Raises:
             RayActorError: a worker died; the trial's process ends with it.
         """
+        if not self._others:
+            return run.step()
         asked = [other.step.remote() for other in self._others]
         threading.Thread(target=self._end_with, args=(asked,), name="crew", daemon=True).start()
         reading = run.step()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from distsys.errors import DamagedFile, RunFailed
-from distsys.files import append, cut_torn_tail, full_disk_named, read_json, write_json
+from distsys.files import append, cut_torn_tail, full_disk_named, read_json, sync_file, write_json
 from distsys.health.verdict import Verdict
 
 RUN_FILE, METRICS_FILE, STATUS_FILE, ARTIFACTS = "run.json", "metrics.jsonl", "status.json", "artifacts"
@@ -83,6 +83,9 @@ class Tracker(Protocol):
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Store the metrics of ``step``, all in one call."""
 
+    def flush(self) -> None:
+        """Have what was stored reach the disk."""
+
     def artifact(self, name: str) -> Path:
         """Where to write the file ``name``, which may hold folders; they are made."""
 
@@ -132,6 +135,10 @@ class Spool:
         except OSError as error:
             raise _unwritable(path, error) from error
         self._last = mark
+
+    def flush(self) -> None:
+        """Have what was logged reach the disk."""
+        sync_file(self.folder / METRICS_FILE)
 
     def artifact(self, name: str) -> Path:
         """The path under ``artifacts/`` to write ``name`` to."""

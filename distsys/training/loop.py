@@ -132,6 +132,8 @@ class Run:
             ended_by=self._course.ended_by,
             standing=() if self._spec.is_short else tuple(self._monitor.verdicts),
         )
+        if self._context.tracker is not None:
+            self._context.tracker.flush()  # metrics of an ended run are nowhere else
         if self._workers.is_first:
             outcome.write()
         return outcome
