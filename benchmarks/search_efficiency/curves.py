@@ -45,9 +45,14 @@ class Curve:
 
     @property
     def last(self) -> float:
-        """The metric at the end of the budget, NaN where it did not get there in health."""
+        """The metric at the end of the budget, NaN where it did not get there."""
         point = self.points[-1] if self.points else None
-        return point.value if point and point.step == self.steps and point.is_healthy else math.nan
+        return point.value if point and point.step == self.steps else math.nan
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it got there in health."""
+        return bool(self.points) and self.points[-1].step == self.steps and self.points[-1].is_healthy
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:

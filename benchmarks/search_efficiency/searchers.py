@@ -17,6 +17,8 @@ from distsys.config.space import SearchSpace
 from distsys.domains.protocol import MetricSpec
 
 STARTUP, FACTOR = 6, 3
+SICK = 1e6
+"""Added to the cost of what ended sick."""
 
 
 @dataclass
@@ -44,9 +46,13 @@ class Pool:
         """Smaller for better; infinite where there is no healthy value."""
         return math.inf if math.isnan(value) else value if self.metric.direction == "min" else -value
 
+    def end(self, curve: Curve) -> float:
+        """The cost at the end of a training; a sick one comes after all healthy ones, as it does in a search."""
+        return self.cost(curve.last) + (0.0 if curve.is_healthy else SICK)
+
     def last(self, index: int) -> float:
         """The cost at the end of the whole trial."""
-        return self.cost(self.curve(index).last)
+        return self.end(self.curve(index))
 
     def at(self, index: int, step: int) -> float:
         """The cost at ``step``."""
@@ -146,7 +152,7 @@ class Modelled:
     def learn(self, index: int, cost: float, at: Mapping[int, float], *, is_pruned: bool) -> None:
         """What became of the configuration, and its course."""
         states = optuna.trial.TrialState
-        state = states.PRUNED if is_pruned else states.COMPLETE if math.isfinite(cost) else states.FAIL
+        state = states.PRUNED if is_pruned else states.COMPLETE if cost < SICK else states.FAIL
         params: dict[str, Any] = dict(self._pool.entries[index].params)
         trial = optuna.trial.create_trial(
             params=params, distributions=self._distributions, state=state,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from benchmarks.search_efficiency.curves import Curve, Entry
+from benchmarks.search_efficiency.curves import Entry
 from benchmarks.search_efficiency.record import settings_of
-from benchmarks.search_efficiency.searchers import SEARCHERS, Moment, Pool
+from benchmarks.search_efficiency.searchers import SEARCHERS, SICK, Moment, Pool
 from distsys.config.space import SearchSpace
 from distsys.pipeline.experiment import load_experiment
 
@@ -60,7 +60,7 @@ def _value_at(pool: Pool, moments: Sequence[Moment], budget: float) -> float:
 
 def regrets(pool: Pool, found: dict[str, list[list[Moment]]], *, trials: Sequence[float]) -> dict[str, list[float]]:
     """By searcher: how far behind the pool's best trial; 1 is where the median healthy one is; mean over seeds."""
-    costs = sorted(cost for index in range(len(pool.entries)) if math.isfinite(cost := pool.last(index)))
+    costs = sorted(cost for index in range(len(pool.entries)) if (cost := pool.last(index)) < SICK)
     best, unit = costs[0], statistics.median(costs) - costs[0]
 
     def regret(moments: list[Moment], budget: float) -> float:
@@ -77,10 +77,8 @@ def correlations(entries: Sequence[Entry], pool: Pool) -> dict[str, float]:
     """Spearman's rank correlation over the pool of each short training's end with what the whole training crowns."""
     whole = [pool.cost(entry.curves["final"].chosen) for entry in entries]
     pairs = {
-        "search": [pool.cost(entry.curves["search"].last) for entry in entries],
-        "strong": [pool.cost(entry.curves["strong"].last) for entry in entries],
-        "slice": [pool.cost(entry.curves["slice"].last) for entry in entries],
-        "warm": [pool.cost(entry.curves["warm"].last) for entry in entries],
+        kind: [pool.cost(entry.curves[kind].last) for entry in entries]
+        for kind in ("search", "strong", "slice", "warm")
     }
     found = {f"{name} to final": _spearman(costs, whole) for name, costs in pairs.items()}
     return {**found, "search to slice": _spearman(pairs["search"], pairs["slice"])}
@@ -105,12 +103,12 @@ def phases(domain: str, entries: Sequence[Entry], *, trials: Sequence[int]) -> d
         return (min(final[index], worst) - best) / unit if index is not None else (worst - best) / unit
 
     def crowned(kind: str, drawn: Sequence[int], *, handoff: str = "") -> int | None:
-        ranked = [i for i in drawn if math.isfinite(_cost(conservative, entries[i].curves[kind]))]
-        ranked.sort(key=lambda i: _cost(conservative, entries[i].curves[kind]))
+        ranked = [i for i in drawn if math.isfinite(conservative.end(entries[i].curves[kind]))]
+        ranked.sort(key=lambda i: conservative.end(entries[i].curves[kind]))
         if not handoff:
             return ranked[0] if ranked else None
-        finalists = [i for i in ranked[:TOP_K] if math.isfinite(_cost(conservative, entries[i].curves[handoff]))]
-        return min(finalists, key=lambda i: _cost(conservative, entries[i].curves[handoff]), default=None)
+        finalists = [i for i in ranked[:TOP_K] if math.isfinite(conservative.end(entries[i].curves[handoff]))]
+        return min(finalists, key=lambda i: conservative.end(entries[i].curves[handoff]), default=None)
 
     slice_cost = TOP_K * entries[0].curves["slice"].steps / conservative.steps
     ways: dict[str, Callable[[Sequence[int], int], int | None]] = {
@@ -128,7 +126,3 @@ def phases(domain: str, entries: Sequence[Entry], *, trials: Sequence[int]) -> d
         name: [statistics.mean(regret(way(order, budget)) for order in orders) for budget in trials]
         for name, way in ways.items()
     }
-
-
-def _cost(pool: Pool, curve: Curve) -> float:
-    return pool.cost(curve.last)
