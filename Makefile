@@ -29,7 +29,7 @@ test: $(STAMP) lint
 test-all: $(STAMP) lint
 	$(BIN)/pytest
 
-# Kills at random times, counted against an unharmed twin: over an hour; CHAOS_SHARE=0.1 takes a tenth of them.
+# Every fault, counted against an unharmed twin: hours; CHAOS_SHARE=0.1 takes a tenth of them.
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos
 
@@ -47,6 +47,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction_cost.py
 	$(BIN)/python -m benchmarks.motion_routes
 	$(BIN)/python -m benchmarks.motion_samplers
+	$(BIN)/python -m benchmarks.feeding
+	$(BIN)/python -m benchmarks.two_workers
+	$(BIN)/python -m benchmarks.many_trials
+	$(BIN)/python -m benchmarks.search_efficiency
 
 clean:
 	rm -rf $(VENV) $(OUT)

@@ -35,7 +35,7 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "PYTHONWARNINGS": "ignore",
 }
-_START_S = 120.0
+_START_S, _JOIN_S = 120.0, 15.0
 _END_S = 10.0
 _ANSWER_S = 5.0
 """For a cluster's address to take a connection."""
@@ -82,11 +82,11 @@ class _Session:
             "_node_ip_address": "127.0.0.1",
             "_temp_dir": str(self.place),
         }
-        until = time.monotonic() + _START_S
+        until = time.monotonic() + (_JOIN_S if joins_cluster() else _START_S)
 
         def look() -> None:
             if time.monotonic() > until:
-                raise RunFailed(f"Ray did not start within {_START_S:.0f} s", fix=_fix())
+                raise _late()
 
         place = {} if joins_cluster() else local
         self.beside.call(
@@ -239,6 +239,17 @@ def _not_started(error: Exception) -> DistsysError:
         return error
     said = " ".join(str(error).split()) or type(error).__name__
     return RunFailed(f"Ray did not start: {type(error).__name__}: {said[:600]}", fix=_fix())
+
+
+def _late() -> RunFailed:
+    if not joins_cluster():
+        return RunFailed(f"Ray did not start within {_START_S:.0f} s", fix=_fix())
+    address = os.environ["RAY_ADDRESS"]
+    return RunFailed(
+        f"RAY_ADDRESS is {address}, and what listens there does not let us join within {_JOIN_S:.0f} s",
+        expected="a Ray cluster, at the address that 'ray start --head' prints, not that of its dashboard",
+        fix=_fix(),
+    )
 
 
 def _fix() -> str:

@@ -49,3 +49,20 @@ def test_a_start_that_does_not_end_is_left(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RunFailed, match="Ray did not start within"):
         _Session(tmp_path).start()
     ended.set()
+
+
+def test_what_listens_but_is_no_cluster_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+    import threading
+
+    import ray
+
+    ended = threading.Event()
+    monkeypatch.setattr(ray, "init", lambda **given: ended.wait(30))
+    monkeypatch.setattr("distsys.cluster.session._JOIN_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(RunFailed, match=f"RAY_ADDRESS is {address}, and what listens there does not let us join"):
+            _Session(tmp_path).start()
+    ended.set()
