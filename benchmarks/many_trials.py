@@ -1,6 +1,7 @@
 """A thousand trials of one second, two at a time: what is lost over the ideal, and whether it grows.
 
-Run: ``python -m benchmarks.many_trials``; it takes ten minutes and hardly a core, as a trial's second is spent asleep.
+Run: ``python -m benchmarks.many_trials``; it takes ten minutes and hardly a core, as a trial's second is
+spent asleep over its batches.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from distsys.report.table import text_table
 TOGETHER, STEPS, TRIAL_S = 2, 10, 1.0
 _SLOW = f"""
 
-_plain = Sine.loss_terms
+_plain = Train.batch
 
-def _slow(self, outputs, batch, *, config):
+def _slow(self, indices, *, progress):
     import time
     time.sleep({TRIAL_S / STEPS})
-    return _plain(self, outputs, batch, config=config)
+    return _plain(self, indices, progress=progress)
 
-Sine.loss_terms = _slow
+Train.batch = _slow
 """
 
 
