@@ -2,8 +2,8 @@
 
 Every trial reports three values. Warm cost is the time between two ends of trials once every process has
 started; the first trials pay the start of their processes. Ours also trains: three steps of the smallest
-network, three validations, metrics to the spool, values to the study. One of the bare functions trains by the same loop,
-without study and spool.
+network, three validations, metrics to the spool, values to the study. One of the bare functions trains by the
+same loop, without study and spool.
 """
 
 from __future__ import annotations
