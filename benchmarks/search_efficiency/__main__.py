@@ -23,7 +23,13 @@ from benchmarks.search_efficiency.tables import (
 from distsys.report.table import text_table
 
 _REGRET_AT = (1, 2, 4, 8, 16)
-_PHASES_AT = (8, 12, 16, 24)
+_PHASES_AT = (6, 9, 12, 16)
+_SHORT = {
+    "ground_motion": "motion",
+    "ris_localization": "ris",
+    "semantic_eq": "eq",
+    "speaker_extraction": "speech",
+}
 
 
 def main() -> None:
@@ -53,7 +59,7 @@ def _searchers(pools: dict[str, list[Entry]]) -> None:
     print(
         f"compute to find a trial as good as random search's best of {half}, over what that spent (median, 10 seeds)\n"
     )
-    print(text_table(["", *pools, "median"], rows))
+    print(text_table(["", *(_SHORT[name] for name in pools), "median"], rows))
     for domain in pools:
         rows = [[name, *regret[domain][name]] for name in names]
         print(f"\n{domain}: regret of the trial by whole trials of compute; 1 is the median trial (mean, 10 seeds)\n")
@@ -66,7 +72,7 @@ def _phases(pools: dict[str, list[Entry]]) -> None:
     }
     rows = [[name, *(ranks[domain][name] for domain in pools)] for name in next(iter(ranks.values()))]
     print("\nrank correlation (Spearman) of ends of trainings over the pool\n")
-    print(text_table(["", *pools], rows))
+    print(text_table(["", *(_SHORT[name] for name in pools)], rows))
     for domain, entries in pools.items():
         found = phases(domain, entries, trials=_PHASES_AT)
         print(f"\n{domain}: regret of the final training by whole trials of compute; 1 is the median configuration\n")

@@ -60,7 +60,7 @@ def _value_at(pool: Pool, moments: Sequence[Moment], budget: float) -> float:
 
 def regrets(pool: Pool, found: dict[str, list[list[Moment]]], *, trials: Sequence[float]) -> dict[str, list[float]]:
     """By searcher: how far behind the pool's best trial; 1 is where the median healthy one is; mean over seeds."""
-    costs = sorted(cost for index in range(len(pool.entries)) if (cost := pool.last(index)) < SICK)
+    costs = sorted(cost for index in range(len(pool.entries)) if (cost := pool.last(index)) < SICK / 2)
     best, unit = costs[0], statistics.median(costs) - costs[0]
 
     def regret(moments: list[Moment], budget: float) -> float:
