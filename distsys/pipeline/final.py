@@ -13,6 +13,7 @@ from distsys.domains.protocol import AnyDomain, MetricSpec, effective_constraint
 from distsys.health.verdict import Constraint, Verdict
 from distsys.pipeline.experiment import noted_end
 from distsys.pipeline.means import Means
+from distsys.pipeline.on_disk import is_unsettled
 from distsys.report.verdicts import verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_metrics
 from distsys.training.context import FitContext
@@ -46,11 +47,13 @@ def train(
         Interrupted: a signal came; the state is saved.
     """
     outcome = Outcome.read_or_rebuild(folder, domain.selection, say=means.console.say)
-    if outcome is not None and outcome.spec != spec.content():  # the same numbers, and something else is accepted
+    is_other = outcome is not None and outcome.spec != spec.content()
+    if outcome is not None and is_other:  # the same numbers, and something else is accepted
         outcome = replace(outcome, spec=spec.content())
         outcome.write()
+    if outcome is not None and (is_other or is_unsettled(folder)):
         with noted_end(Spool.open(folder, record)) as ending:
-            ending.verdicts = outcome.verdicts
+            ending.verdicts = all_verdicts(outcome)
     if outcome is None:
         spool = Spool.open(folder, record)
         means.watch(folder)

@@ -18,6 +18,7 @@ from distsys.files import read_or_set_aside
 from distsys.health.verdict import Verdict, by_cause
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
+from distsys.pipeline.on_disk import settled
 from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.search import SearchResult
 from distsys.report.verdicts import verdict_text
@@ -85,10 +86,8 @@ class _CandidateSource:
 
     def __post_init__(self) -> None:
         self.specs = {row.number: _spec(self.experiment, row.params) for row, _ in self.chosen}
-        metric, say = self.experiment.domain.selection, self.means.console.say
-        self.waiting = [
-            number for number in self.specs if Outcome.read_or_rebuild(self.folder(number), metric, say=say) is None
-        ]
+        metric, console = self.experiment.domain.selection, self.means.console
+        self.waiting = [number for number in self.specs if settled(self.folder(number), metric, console) is None]
         self._queue = list(self.waiting)
 
     @property

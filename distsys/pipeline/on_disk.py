@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from distsys.config.layers import leaves
 from distsys.console import Console
-from distsys.domains.protocol import effective_constraints
+from distsys.domains.protocol import MetricSpec, effective_constraints
 from distsys.errors import DamagedFile, RunFailed
 from distsys.pipeline.experiment import Experiment
-from distsys.tracking.spool import RUN_FILE, read_metrics, read_record, read_start_ms, read_status
+from distsys.tracking.spool import RUN_FILE, Spool, read_metrics, read_record, read_start_ms, read_status
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.trials import NO_VALIDATION
@@ -54,6 +54,26 @@ def trials_on_disk(experiment: Experiment, console: Console, *, place: Path | No
     return [found[number][1] for number in sorted(found)]
 
 
+def settled(folder: Path, metric: MetricSpec, console: Console) -> Outcome | None:
+    """The outcome of a trial or candidate, whose status says so too, also where its process died before it could.
+
+    None where it has not ended; a torn outcome is set aside.
+    """
+    outcome = Outcome.read_or_rebuild(folder, metric, say=console.say)
+    if outcome is not None and outcome.choice is not None and is_unsettled(folder):
+        with suppress(DamagedFile):  # of its metrics, which whoever needs them names
+            Spool(folder).finish("finished", verdicts=outcome.verdicts)
+    return outcome
+
+
+def is_unsettled(folder: Path) -> bool:
+    """Whether the status of a run that ended does not say how, or is torn."""
+    try:
+        return read_status(folder).status in ("running", "interrupted")
+    except DamagedFile:
+        return True
+
+
 def _folders(place: Path) -> Iterator[tuple[int, Path]]:
     for folder in sorted(place.glob("*")):
         if named := _NAME.fullmatch(folder.name):
@@ -71,7 +91,7 @@ def _read(experiment: Experiment, number: int, folder: Path, console: Console) -
     from distsys.cluster.rows import TrialOnDisk
 
     metric = experiment.domain.selection
-    outcome = Outcome.read_or_rebuild(folder, metric, say=console.say)
+    outcome = settled(folder, metric, console)
     params = _params(experiment, folder, outcome)
     if params is None:
         return None

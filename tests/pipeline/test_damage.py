@@ -153,6 +153,22 @@ def test_the_same_command_mends_what_is_torn_and_ends_the_same(
     assert json.loads(distsys(*command(outside, tmp_path), "--json")[1]) == json.loads(before)
 
 
+@pytest.mark.parametrize("content", [b'{"status": "running", "message": "", "time_ms": 1, "verdicts": []}', b'{"stat'])
+@pytest.mark.parametrize("pattern", ["trials/0001-*", "handoff/0001-*", "final/*"])
+def test_a_run_that_ended_is_told_as_ended_though_its_process_could_not_say_so(
+    ended: Path, tmp_path: Path, outside: Path, distsys: Call, pattern: str, content: bytes
+) -> None:
+    folder = shutil.copytree(ended, tmp_path / ended.name)
+    (run,) = folder.glob(pattern)
+    before = read_status(run)
+    (run / "status.json").write_bytes(content)
+    if pattern.startswith("handoff/"):  # it was killed before the handoff ended
+        (folder / "handoff.json").unlink()
+    assert distsys(*command(outside, tmp_path))[0] == 0
+    found = read_status(run)
+    assert (found.status, found.verdicts) == (before.status, before.verdicts)
+
+
 def test_what_killed_writers_left_is_removed(ended: Path, tmp_path: Path, outside: Path, distsys: Call) -> None:
     folder = shutil.copytree(ended, tmp_path / ended.name)
     for place in (folder, final_of(folder)):
