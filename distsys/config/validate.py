@@ -134,7 +134,7 @@ def _problem(item: Any, layers: Layers, schema: type[BaseModel]) -> DistsysError
         return DistsysError(f"'{path}' is missing", expected="a value for this key")
     message = plain_message(item)
     if kind == "value_error" and isinstance(item["input"], Mapping):
-        return DistsysError(f"{path}: {message}{place}")
+        return DistsysError(f"{path}: {message}{place}" if path else message)
     expected = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false"}
     fix = ""
     if kind == "literal_error" and isinstance(item["input"], str):

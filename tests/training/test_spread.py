@@ -193,7 +193,7 @@ def test_parts_of_a_step_give_the_gradient_of_the_whole(case: str, tmp_path: Pat
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_with_one_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"accumulate 3 does not divide batch_size 16"):
+    with pytest.raises(ConfigError, match=r"yaml: accumulate 3 does not divide batch_size 16"):
         spec_of("semantic_eq", 3, {})
     with pytest.raises(ConfigError, match=r"batch_size = 16 in 4 parts on each of 8 workers(.|\n)*batch_size: 32"):
         Workers(torch.device("cpu"), 0, 8).parts_of(0, 16, parts=4)
