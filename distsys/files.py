@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,10 +41,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def clear_partial(folder: Path) -> None:
-    """Remove what processes that were killed in :func:`write_bytes` left anywhere below ``folder``."""
-    for path in folder.rglob(f".*{_PARTIAL}"):
-        if path.is_file():  # a checkpoint's is a folder, which its next writer replaces
-            path.unlink(missing_ok=True)
+    """Remove what killed processes left of files, and of folders of checkpoints, anywhere below ``folder``."""
+    for path in list(folder.rglob(f".*{_PARTIAL}")):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -205,7 +205,11 @@ def keep_only(folder: Path, steps: Iterable[int]) -> None:
     wanted = {directory_of(folder, step) for step in steps}
     for path in (folder / "checkpoints").glob("step-*"):
         if path not in wanted:
-            shutil.rmtree(path, ignore_errors=True)
+            gone = path.with_name(f".{path.name}.partial")  # a kill leaves no half of one under its name
+            shutil.rmtree(gone, ignore_errors=True)
+            with suppress(OSError):  # another worker was faster
+                os.replace(path, gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _verify(path: Path) -> None:

@@ -173,6 +173,9 @@ def test_what_killed_writers_left_is_removed(ended: Path, tmp_path: Path, outsid
     folder = shutil.copytree(ended, tmp_path / ended.name)
     for place in (folder, final_of(folder)):
         (place / ".status.json.4711.partial").write_text("{")
+    half = final_of(folder) / "checkpoints" / ".step-00000020.partial"
+    half.mkdir()
+    (half / "model.pt").write_bytes(b"half")
     assert distsys(*command(outside, tmp_path))[0] == 0
     assert not list(tmp_path.rglob("*.partial"))
 

@@ -242,3 +242,30 @@ def test_a_checkpoint_of_another_run_and_a_start_from_nothing_are_said(outside: 
     shutil.rmtree(tmp_path / "cut" / "checkpoints")
     outcome = fit(make_context(outside, tmp_path / "cut"))
     assert outcome.notes == ("no checkpoint is left of 4 validations: begins again at step 0",)
+
+
+def test_a_kill_while_old_ones_are_deleted_leaves_no_half_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    real, calls = shutil.rmtree, []
+
+    def killed(path: Path, **given: object) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            (path / "model.pt").unlink()
+            raise Killed
+        real(path, ignore_errors=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(Killed):
+            checkpoint.keep_only(tmp_path, {3})
+    for path in (tmp_path / "checkpoints").glob("step-*"):
+        checkpoint.load(path)
+    checkpoint.keep_only(tmp_path, {3})
+    assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000003"]
