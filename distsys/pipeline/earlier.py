@@ -65,7 +65,8 @@ def read_earlier(experiment: Experiment) -> list[TrialOnDisk]:
 def _trials_in(experiment: Experiment, place: Path, console: Console) -> list[TrialOnDisk]:
     config = _config_of(place)
     if not config.is_file():
-        raise UsageError(f"--from {place}: is no experiment", expected="the folder of one that has searched")
+        what = "is no experiment" if place.exists() else "there is no such folder"
+        raise UsageError(f"--from {place}: {what}", expected="the folder of an experiment that has searched")
     domain = read_yaml(config)[0].get("domain")
     if domain != experiment.domain.name:
         raise UsageError(f"--from {place}: is of the domain {domain}", expected=f"one of {experiment.domain.name}")

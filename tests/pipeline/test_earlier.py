@@ -105,6 +105,12 @@ def test_another_space_or_domain_is_refused(
     assert expected in " ".join(said.split())
 
 
+def test_a_folder_that_is_not_there_is_named(outside: Path, tmp_path: Path, distsys: Call) -> None:
+    code, _, said = distsys(*begun(outside, tmp_path, "--from", str(tmp_path / "nowhere")))
+    assert code == 2
+    assert f"--from {tmp_path / 'nowhere'}: there is no such folder" in said
+
+
 def test_a_torn_file_of_it_is_named(outside: Path, searched: Path, tmp_path: Path, distsys: Call) -> None:
     command = begun(outside, tmp_path, "--seed", "1", "--from", str(searched))
     assert distsys(*command)[0] == 0
