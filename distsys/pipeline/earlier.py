@@ -35,17 +35,17 @@ def take_earlier(experiment: Experiment, place: Path, console: Console) -> None:
     Raises:
         UsageError: there is no search of this space, or this experiment's own began without it.
     """
-    path, found = experiment.folder / FILE, _trials_in(experiment, place, console)
-    content = {"trials": [_content(item) for item in found]}
+    path = experiment.folder / FILE
     if has_begun(experiment):
-        if not path.is_file() or read_json(path, dict, fix=_FIX) != content:
+        if not path.is_file() or read_json(path, dict, fix=_FIX).get("experiment") != place.name:
             raise UsageError(
                 f"--from {place}: the search in {experiment.folder} has begun without it",
                 expected="a search that is still to begin",
                 fix="leave out --from to go on, or give another --out or --seed",
             )
         return
-    write_json(path, content)
+    found = _trials_in(experiment, place, console)
+    write_json(path, {"experiment": place.name, "trials": [_content(item) for item in found]})
     _say(experiment, found, place, console)
 
 

@@ -41,11 +41,12 @@ def trials_on_disk(experiment: Experiment, console: Console, *, place: Path | No
     """Every trial that has a folder, in the order asked; of two with one number that which ended, or the later one.
 
     Args:
-        place: the folder of the trials, where they are another experiment's.
+        place: the folder of the trials, where they are another experiment's; nothing in it is touched.
     """
     found: dict[int, tuple[tuple[bool, int], TrialOnDisk]] = {}
     for number, folder in _folders(place or trials_folder(experiment)):
-        trial = _read(experiment, number, folder, console)
+        outcome = settled(folder, experiment.domain.selection, console) if place is None else _seen(experiment, folder)
+        trial = _read(experiment, number, folder, outcome)
         if trial is None:
             continue
         rank = (trial.has_ended, _start_ms(folder))
@@ -64,6 +65,13 @@ def settled(folder: Path, metric: MetricSpec, console: Console) -> Outcome | Non
         with suppress(DamagedFile):  # of its metrics, which whoever needs them names
             Spool(folder).finish("finished", verdicts=outcome.verdicts)
     return outcome
+
+
+def _seen(experiment: Experiment, folder: Path) -> Outcome | None:
+    """The outcome of a trial of another experiment, as it lies there; None where it has none, or a torn one."""
+    with suppress(DamagedFile):
+        return Outcome.read(folder, experiment.domain.selection)
+    return None
 
 
 def is_unsettled(folder: Path) -> bool:
@@ -86,12 +94,11 @@ def _start_ms(folder: Path) -> int:
     return 0
 
 
-def _read(experiment: Experiment, number: int, folder: Path, console: Console) -> TrialOnDisk | None:
+def _read(experiment: Experiment, number: int, folder: Path, outcome: Outcome | None) -> TrialOnDisk | None:
     """The trial in ``folder``; None where it had not begun, or where nothing tells its parameters."""
     from distsys.cluster.rows import TrialOnDisk
 
     metric = experiment.domain.selection
-    outcome = settled(folder, metric, console)
     params = _params(experiment, folder, outcome)
     if params is None:
         return None

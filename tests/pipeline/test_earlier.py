@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_another_space_or_domain_is_refused(
     code, _, said = distsys(*command)
     assert code == 2
     assert expected in " ".join(said.split())
+
+
+def test_the_other_experiment_is_only_read_and_may_go_once_the_search_has_begun(
+    outside: Path, searched: Path, tmp_path: Path, distsys: Call
+) -> None:
+    other = shutil.copytree(searched, tmp_path / "there" / searched.name)
+    first, second, _ = sorted((other / "trials").iterdir())
+    (first / "outcome.json").write_bytes((first / "outcome.json").read_bytes()[:-9])
+    (second / "status.json").write_text('{"status": "running", "message": "", "time_ms": 1, "verdicts": []}')
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    command = begun(outside, tmp_path / "out", "--seed", "1", "--from", str(other))
+    assert distsys(*command)[0] == 0
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
+    shutil.rmtree(other)
+    assert distsys(*command)[0] == 0
 
 
 def test_a_folder_that_is_not_there_is_named(outside: Path, tmp_path: Path, distsys: Call) -> None:
