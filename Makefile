@@ -39,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/step_overhead.py
+	$(BIN)/python -m benchmarks.step_overhead
 	$(BIN)/python benchmarks/trial_overhead.py
 	$(BIN)/python -m benchmarks.mirror_cost
 	$(BIN)/python -m benchmarks.health_cost

@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from distsys.domains.registry import get_domain
+from benchmarks.bare_loop import bare_loop
 from distsys.pipeline.experiment import load_experiment
 from distsys.report.table import text_table
 from distsys.tracking.spool import RunRecord, Spool
@@ -39,7 +37,14 @@ def _measure(preset: str) -> list[object]:
         spec = RunSpec(experiment.config, "final")
         spool = Spool.open(root / "run", RunRecord("train", "benchmark", None, {}, {}))
         run = Run(FitContext(spec, experiment.domain, root / "run", Workers(pick_device("cpu")), spool))
-        bare = _bare_loop(run, spec)
+        size = experiment.config.batch_size
+        step = bare_loop(
+            run, spec, lambda number: run.data.train.batch(range(number * size, (number + 1) * size), progress=0.0)
+        )
+
+        def bare() -> None:
+            for _ in range(STEPS):
+                step()
 
         def ours() -> None:
             for _ in range(STEPS):
@@ -53,35 +58,6 @@ def _measure(preset: str) -> list[object]:
     cpu = statistics.median(our[1] / base[1] for base, our in pairs)
     shown = [1e3 * statistics.median(pair[side][0] for pair in pairs) / STEPS for side in (0, 1)]
     return [preset, *shown, wall, cpu]
-
-
-def _bare_loop(run: Run, spec: RunSpec) -> Callable[[], None]:
-    """What anyone would write by hand: fetch, forward, weighted sum, backward, clip, step."""
-    domain, config = get_domain(spec.config.domain), spec.config
-    model = domain.build_model(config, run.data.statistics)
-    settings = config.optimizer
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    generator = torch.Generator().manual_seed(0)
-    weights = {term.name: spec.weights()[term.weight_name].at(1.0) for term in domain.terms}
-    position = 0
-
-    def block() -> None:
-        nonlocal position
-        for _ in range(STEPS):
-            batch = run.data.train.batch(range(position, position + config.batch_size), progress=0.0)
-            position += config.batch_size
-            outputs = domain.forward(model, batch, generator=generator)
-            terms = domain.loss_terms(outputs, batch, config=config)
-            loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-            loss.backward()
-            if settings.grad_clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    return block
 
 
 def _pair(bare: Callable[[], None], ours: Callable[[], None], *, first: int) -> tuple[tuple[float, float], ...]:

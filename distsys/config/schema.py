@@ -241,8 +241,9 @@ class CoreConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Autocast type of the forward pass; losses stay in float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compile: bool = False
-    """Whether torch.compile makes the forward pass and the losses, which takes its time once and moves last digits."""
+    compile: bool | Literal["graphs"] = False
+    """Whether torch.compile makes the forward pass and the losses, which takes its time once and moves last digits;
+    ``graphs`` has a CUDA device replay them as graphs too, for models whose steps are many small kernels."""
     cpu_threads: PositiveInt = 1
     """Threads of one training process; part of the numbers, so part of the config."""
     feeding: FeedingConfig = FeedingConfig()

@@ -52,6 +52,15 @@ class TrainSource(Protocol):
         ...
 
 
+@runtime_checkable
+class SimulatedSource(TrainSource, Protocol):
+    """A source that computes its items, and can do so where the model is; a run on a CUDA device asks for that."""
+
+    def on(self, device: torch.device) -> TrainSource:
+        """The same items made on ``device``, but for how it rounds; they need not come from this process's memory."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class EvalSet:
     """A frozen set of items to evaluate on, disjoint from training; equal to any other of the same tensors.

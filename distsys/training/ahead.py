@@ -78,13 +78,13 @@ class Ahead:
 
     def leave_open(self, number: int, is_finite: Tensor, asked: Tensor, terms: Sequence[Mapping[str, Tensor]]) -> None:
         """Step ``number`` is to be counted later; its ``terms`` say by then what was not finite."""
-        detached = [{name: value.detach() for name, value in part.items()} for part in terms]
+        held = [_held(part) for part in terms]
         found = torch.cat([is_finite.float().reshape(1), asked]).to("cpu", copy=True, non_blocking=True)
         ready = None
         if self._device.type == "cuda":
             ready = torch.cuda.Event()
             ready.record()
-        self._open.append(Uncounted(number, detached, found, ready))
+        self._open.append(Uncounted(number, held, found, ready))
 
     def counted(self, *, keep: int = 0) -> Iterator[Uncounted]:
         """Steps that are to be counted now, all but the last ``keep``, in their order."""
@@ -97,6 +97,12 @@ class Ahead:
         """Open steps are part of no run any more."""
         self._open.clear()
         self._taken = None
+
+
+def _held(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy without graph: a replayed CUDA graph writes its next terms where these stand."""
+    values = torch.stack([value.detach() for value in terms.values()])
+    return dict(zip(terms, values.unbind(), strict=True))
 
 
 def mix(average: AveragedModel, model: nn.Module, *, share: Tensor) -> None:

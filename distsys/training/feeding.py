@@ -12,7 +12,7 @@ from threading import Thread
 import torch
 
 from distsys.config.schema import FeedingConfig
-from distsys.domains.protocol import Batch, TrainSource, to_device
+from distsys.domains.protocol import Batch, SimulatedSource, TrainSource, to_device
 from distsys.errors import DistsysError
 
 Parts = list[Batch]
@@ -40,15 +40,20 @@ class Feeder:
         device: torch.device,
         settings: FeedingConfig,
     ) -> None:
-        self._source, self._indices_of, self._steps = source, indices_of, steps
+        simulated = source.on(device) if device.type == "cuda" and isinstance(source, SimulatedSource) else None
+        self._source, self._is_made_there = simulated or source, simulated is not None
+        self._indices_of, self._steps = indices_of, steps
         self._device, self._settings = device, settings
         self._tasks: SimpleQueue[_Task | None] | None = None
         self._due: deque[_Task] = deque()
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
-        """Within, the config's threads make batches ahead; what they have made at the end is dropped."""
-        if self._settings.workers == 0:
+        """Within, the config's threads make batches ahead; what they have made at the end is dropped.
+
+        A device that makes its own batches needs no threads: it is told of them and of the step in one go.
+        """
+        if self._settings.workers == 0 or self._is_made_there:
             yield
             return
         self._tasks = SimpleQueue()
@@ -109,7 +114,7 @@ class Feeder:
             else:
                 error.add_note(where)
             raise
-        if self._device.type != "cuda":
+        if self._device.type != "cuda" or self._is_made_there:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
 

@@ -75,7 +75,7 @@ class Stepper:
         self.model, self._objective, self._workers, self._config = model, objective, workers, config
         self._domain, self._bare = domain, Terms(domain, model, config)
         self._terms = workers.wrap(self._bare)
-        self._fast = compiled(self._terms, workers.device) if config.compile else self._terms
+        self._fast = compiled(self._terms, workers, how=config.compile)
         self._parameters = [item for item in model.parameters() if item.requires_grad]
         settings = config.optimizer
         self._optimizer = adamw(self._parameters, settings)

@@ -11,7 +11,9 @@ import torch
 
 from distsys.config.validate import numbers_of
 from distsys.errors import ConfigError
+from distsys.training.compiling import compiled
 from distsys.training.loop import Run
+from distsys.training.workers import Workers
 from tests.training.support import make_context, make_spec
 
 has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
@@ -44,6 +46,13 @@ def test_without_a_compiler_it_says_what_is_missing(
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=r"compile = true on cpu without the C\+\+ compiler no-such-compiler"):
         Run(make_context(outside, tmp_path, "compile=true"))
+
+
+def test_graphs_are_for_one_cuda_device(outside: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="compile = graphs on cpu"):
+        Run(make_context(outside, tmp_path, "compile=graphs"))
+    with pytest.raises(ConfigError, match="compile = graphs on several workers"):
+        compiled(torch.nn.Identity(), Workers(torch.device("cuda"), world_size=2), how="graphs")
 
 
 def test_a_run_that_is_not_compiled_keeps_its_name(outside: Path) -> None:

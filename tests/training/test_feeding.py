@@ -120,3 +120,24 @@ def test_who_makes_batches_does_not_change_what_a_run_is_called(outside: Path) -
 def test_more_threads_than_batches_in_hand_are_refused(outside: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ahead 2 keeps no more than 2 of 3 workers busy"):
         make_context(outside, tmp_path, "feeding.workers=3")
+
+
+class Simulated(Counted):
+    """Items that a device can make, and which one was asked to."""
+
+    there: torch.device | None = None
+
+    def on(self, device: torch.device) -> Simulated:
+        made = Simulated()
+        made.there, made.asked = device, self.asked
+        return made
+
+
+def test_only_a_cuda_device_is_asked_to_make_its_items() -> None:
+    settings = FeedingConfig(workers=2, ahead=4)
+    for device, expected in ((CPU, None), (torch.device("cuda", 0), torch.device("cuda", 0))):
+        fed = Feeder(Simulated(), lambda step: [[step]], steps=3, device=device, settings=settings)
+        assert isinstance(fed._source, Simulated)
+        assert fed._source.there == expected
+    with fed.ahead():
+        assert fed._tasks is None  # threads would stand in the device's way

@@ -131,3 +131,15 @@ def test_coded_measurements_use_one_code_a_snapshot_and_a_fixed_site() -> None:
 def test_impossible_scenes_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DataConfig.model_validate(change)
+
+
+@pytest.mark.parametrize("measurement", ["array", "coded"])
+def test_a_device_makes_the_scenes_that_the_host_makes(measurement: str) -> None:
+    data = DataConfig.model_validate({"measurement": measurement, "min_sources": 1, "max_sources": 3})
+    source = SceneSource(data, wave=data.world, seed=2)
+    usual, there = (made.batch(range(40, 60), progress=0.0) for made in (source, source.on(torch.device("cpu"))))
+    picked = source.on(torch.device("cpu")).batch([41, 59], progress=0.0)
+    assert usual.keys() == there.keys()
+    for name, tensor in usual.items():
+        torch.testing.assert_close(there[name], tensor, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(picked[name], there[name][[1, 19]], rtol=0.0, atol=0.0)

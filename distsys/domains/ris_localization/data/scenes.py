@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from distsys.domains.draws import complex_normals, uniforms
+from distsys.domains.draws import complex_normals, complex_normals_on, uniforms, uniforms_on
 from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig, SteeringModel
 from distsys.domains.ris_localization.data.conditions import ALL_DRAWN, Condition
@@ -41,11 +40,19 @@ class SceneSource:
         self._sensing, self._num_channels = sensing_of(data), data.num_channels
         self._max_sources, self._max_snapshots = data.max_sources, data.num_snapshots
         self._power_spread_db = data.power_spread_db
+        self._device: torch.device | None = None
 
     def renoised(self) -> Self:
         """The same scenes and signals in other noise."""
         other = copy(self)
         other._seeds = [*self._seeds[:_NOISE], self._seeds[_NOISE] + 1]  # the fourth seed, which nothing else has
+        return other
+
+    def on(self, device: torch.device) -> Self:
+        """The same scenes, made on ``device``, which rounds in its own way."""
+        other = copy(self)
+        other._device = device
+        other._sensing, other._steering = self._sensing.on(device), self._steering.on(device)
         return other
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
@@ -57,19 +64,21 @@ class SceneSource:
             vectors), zero beyond ``num_sources`` [scenes]; ``noise_variance`` [scenes] of a channel; ``snr_db`` and
             ``correlation`` [scenes].
         """
-        index, most = np.asarray(indices), self._max_sources
-        draws = torch.from_numpy(uniforms(index, seed=self._seeds[_SCENE], num_lanes=_SCALARS + _PER_SOURCE * most))
-        scalars, sources = draws[:, :_SCALARS], draws[:, _SCALARS:].reshape(len(index), most, _PER_SOURCE)
+        most = self._max_sources
+        draws = self._uniforms(indices, num_lanes=_SCALARS + _PER_SOURCE * most)
+        scalars, sources = draws[:, :_SCALARS], draws[:, _SCALARS:].reshape(len(indices), most, _PER_SOURCE)
         num_sources = self._distribution.sources(scalars[:, 0])
         num_snapshots = self._distribution.snapshots(scalars[:, 3])
-        present = torch.arange(most) < num_sources[:, None]
-        taken = torch.arange(self._max_snapshots) < num_snapshots[:, None]
+        present = torch.arange(most, device=self._device) < num_sources[:, None]
+        taken = torch.arange(self._max_snapshots, device=self._device) < num_snapshots[:, None]
         uvq = from_physical(self._distribution.places(sources[..., :3]))
         correlation = self._distribution.correlations(scalars[:, 1])
-        amplitudes = self._amplitudes(index, correlation, sources[..., 3:], taken) * present[..., None]
+        amplitudes = self._amplitudes(indices, correlation, sources[..., 3:], taken) * present[..., None]
         snr_db = self._distribution.snrs_db(scalars[:, 2])
         noise_variance = (10.0 ** (-snr_db / 10.0)).float()
-        snapshots = self._noiseless(uvq, amplitudes) + self._noise(index, taken) * noise_variance.sqrt()[:, None, None]
+        snapshots = (
+            self._noiseless(uvq, amplitudes) + self._noise(indices, taken) * noise_variance.sqrt()[:, None, None]
+        )
         return {
             "snapshots": snapshots * taken[:, None],
             "uvq": (uvq * present[..., None]).float(),
@@ -81,11 +90,10 @@ class SceneSource:
             "correlation": correlation.float(),
         }
 
-    def _amplitudes(self, index: np.ndarray, correlation: Tensor, gains: Tensor, taken: Tensor) -> Tensor:
+    def _amplitudes(self, indices: Sequence[int], correlation: Tensor, gains: Tensor, taken: Tensor) -> Tensor:
         """Signals drawn anew for every snapshot; correlated ones share a part up to a fixed phase."""
         shape = self._max_sources + 1, self._max_snapshots
-        signals = complex_normals(index, seed=self._seeds[_SIGNAL], num_lanes=shape[0] * shape[1])
-        drawn = torch.from_numpy(signals).reshape(len(index), *shape)
+        drawn = self._complex_normals(indices, seed=self._seeds[_SIGNAL], shape=shape)
         shared = correlation.sqrt()[:, None, None]
         mixed = shared * drawn[:, :1] + (1.0 - shared.square()).clamp(min=0.0).sqrt() * drawn[:, 1:]
         power_db = (gains[..., 0] - 0.5) * self._power_spread_db
@@ -103,7 +111,24 @@ class SceneSource:
         parts = [columns[..., k].mT * amplitudes[:, k, None] for k in range(uvq.shape[1])]
         return torch.stack(parts).sum(dim=0)
 
-    def _noise(self, index: np.ndarray, taken: Tensor) -> Tensor:
-        shape = self._num_channels, taken.shape[1]
-        noise = complex_normals(index, seed=self._seeds[_NOISE], num_lanes=shape[0] * shape[1])
-        return torch.from_numpy(noise).reshape(len(index), *shape)
+    def _noise(self, indices: Sequence[int], taken: Tensor) -> Tensor:
+        return self._complex_normals(indices, seed=self._seeds[_NOISE], shape=(self._num_channels, taken.shape[1]))
+
+    def _uniforms(self, indices: Sequence[int], *, num_lanes: int) -> Tensor:
+        seed = self._seeds[_SCENE]
+        if self._device is None:
+            return torch.from_numpy(uniforms(indices, seed=seed, num_lanes=num_lanes))
+        return uniforms_on(self._there(indices), seed=seed, num_lanes=num_lanes)
+
+    def _complex_normals(self, indices: Sequence[int], *, seed: int, shape: tuple[int, int]) -> Tensor:
+        num_lanes = math.prod(shape)
+        if self._device is None:
+            drawn = torch.from_numpy(complex_normals(indices, seed=seed, num_lanes=num_lanes))
+        else:
+            drawn = complex_normals_on(self._there(indices), seed=seed, num_lanes=num_lanes)
+        return drawn.reshape(len(indices), *shape)
+
+    def _there(self, indices: Sequence[int]) -> Tensor:
+        if isinstance(indices, range):  # made there: nothing to wait for
+            return torch.arange(indices.start, indices.stop, indices.step, device=self._device)
+        return torch.tensor(list(indices), device=self._device)

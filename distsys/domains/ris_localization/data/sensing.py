@@ -30,6 +30,10 @@ class Sensing:
 
     matrices: Tensor | None = None
 
+    def on(self, device: torch.device) -> Sensing:
+        """The same map, held on ``device``."""
+        return Sensing(None if self.matrices is None else self.matrices.to(device))
+
     def apply(
         self, field: Complex[Tensor, "scenes *parts elements"]
     ) -> Complex[Tensor, "scenes groups channels *parts"]:

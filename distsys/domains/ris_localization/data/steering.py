@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,10 @@ class Steering:
     @classmethod
     def of(cls, surface: Surface, model: SteeringModel = "exact") -> Steering:
         return cls(surface.positions_m(), surface.wavelength_m, model)
+
+    def on(self, device: torch.device) -> Steering:
+        """The same wave, its elements held on ``device``."""
+        return replace(self, positions_m=self.positions_m.to(device))
 
     @property
     def wavenumber(self) -> float:
