@@ -164,12 +164,13 @@ class Study:
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Number and parameters of the next trial; one that a crash interrupted keeps its number."""
-        if self._num_waiting == 0:
-            while self._free in self._numbers:
-                self._free += 1
-            self._enqueue(self._free, {})
-            self._num_waiting = 1
-        trial = self._study.ask(self._distributions)
+        with self._storage.gathered():
+            if self._num_waiting == 0:
+                while self._free in self._numbers:
+                    self._free += 1
+                self._enqueue(self._free, {})
+                self._num_waiting = 1
+            trial = self._study.ask(self._distributions)
         self._num_waiting -= 1
         number = int(trial.user_attrs[NUMBER])
         self._open[number] = trial
@@ -191,12 +192,13 @@ class Study:
         self, number: int, *, value: float, violations: Mapping[str, float], verdicts: Sequence[Verdict]
     ) -> None:
         """The trial ran to its end; constraints teach the sampler where health lies."""
-        for name, violation in violations.items():
-            self._open[number].set_constraint(name, storable(violation))
-        if math.isfinite(value):
-            self._tell(number, verdicts, value=value)
-        else:
-            self._tell(number, verdicts, state=TrialState.FAIL)
+        with self._storage.gathered():
+            for name, violation in violations.items():
+                self._open[number].set_constraint(name, storable(violation))
+            if math.isfinite(value):
+                self._tell(number, verdicts, value=value)
+            else:
+                self._tell(number, verdicts, state=TrialState.FAIL)
 
     def prune(self, number: int, *, verdicts: Sequence[Verdict]) -> None:
         """The trial was stopped early because others were clearly better."""
@@ -210,9 +212,11 @@ class Study:
         self, number: int, verdicts: Sequence[Verdict], *, value: float | None = None, state: TrialState | None = None
     ) -> None:
         trial = self._open[number]
-        if verdicts:
-            trial.set_user_attr(VERDICTS, [verdict.content() for verdict in verdicts])
-        self._rows[number] = row_of(number, self._study.tell(trial, value, state=state))
+        with self._storage.gathered():
+            if verdicts:
+                trial.set_user_attr(VERDICTS, [verdict.content() for verdict in verdicts])
+            told = self._study.tell(trial, value, state=state)
+        self._rows[number] = row_of(number, told)
         del self._open[number]
 
     def rows(self) -> list[TrialRow]:

@@ -21,6 +21,7 @@ from distsys.cluster.sharing import Shared
 from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.domains.registry import get_domain
 from distsys.errors import DistsysError, Interrupted, RunFailed
+from distsys.files import clear_partial
 from distsys.health.verdict import Verdict
 from distsys.storage.place import SHARED, Place
 from distsys.tracking.spool import RunRecord, Spool
@@ -85,6 +86,7 @@ def fit_on_workers(
         raise _failed(error, folder, team) from error
     finally:
         shutil.rmtree(folder / ".ray", ignore_errors=True)
+        clear_partial(folder)  # of workers that died while they wrote
     _raise_again(result.return_value)
 
 

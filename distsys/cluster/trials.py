@@ -22,6 +22,7 @@ from distsys.cluster.session import carried_out, concurrent_trials, scratch, wan
 from distsys.cluster.sharing import Shared
 from distsys.cluster.stopping import ask_to_stop, forget_stop, stops_when_asked
 from distsys.errors import DiskFull, Interrupted, RunFailed
+from distsys.files import clear_partial
 from distsys.health.verdict import Verdict
 from distsys.storage.place import SHARED, Place
 from distsys.tracking.spool import RunRecord
@@ -188,6 +189,7 @@ class _SourceScheduler(FIFOScheduler):
             return
         assignment = self._searcher.assignments[self._searcher.keys[trial.trial_id]]
         self._searcher.place.look(assignment.folder)
+        clear_partial(assignment.folder)
         death = Death(assignment.folder, str(trial.get_error()))
         self._searcher.deaths.setdefault(trial.trial_id, []).append(death)
         self._say(f"{assignment.record.name}: {death}")

@@ -71,6 +71,7 @@ class Given:
         if self.deadly:
             self.deadly = False
             (other,) = (number for number, text in processes_of(None).items() if text.startswith("ray::_Other"))
+            (self.folder / str(key) / ".status.json.1.partial").touch()
             os.kill(other, signal.SIGKILL)
         return False
 
@@ -121,6 +122,7 @@ def test_a_worker_that_dies_costs_no_trial(cluster: None, outside: Path, tmp_pat
     assert said.startswith("trial-0: its process died")
     assert given.completed == [0]
     assert [line.step for line in read_metrics(tmp_path / "0")] == list(range(20, 401, 20))
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 @pytest.mark.ray
