@@ -16,6 +16,7 @@ from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.jobs import jobs, logs, stop, submit
+from distsys.commands.looking import report
 from distsys.commands.models import evaluate, export, predict, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
@@ -134,6 +135,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
     ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
     ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),
+    ("report", report, "the report of an experiment, written again", (place_argument,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),

@@ -57,9 +57,7 @@ class Study:
         begins_with: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._distributions = {
-            name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()
-        }
+        self._distributions = distributions_of(space)
         self._num_trials, self._pruner = num_trials, pruner
         self._storage = open_journal(path)
         direction = StudyDirection.MAXIMIZE if spec.direction == "max" else StudyDirection.MINIMIZE
@@ -227,6 +225,11 @@ class Study:
 def _params_of(trial: FrozenTrial) -> dict[str, Any]:
     """The parameters of an attempt, also those that it was killed before it could take them."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """What Optuna calls the dimensions of ``space``."""
+    return {name: _distribution(item, name in space.integers) for name, item in space.dimensions.items()}
 
 
 def _distribution(item: Dimension, integer: bool) -> BaseDistribution:

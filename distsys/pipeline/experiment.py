@@ -61,6 +61,13 @@ class Experiment:
         """Where its final trainings and their report are: apart from others where they start from other weights."""
         return self.folder if self.origin is None else self.folder / f"from-{self.origin.identity[:8]}"
 
+    @property
+    def given(self) -> list[str]:
+        """What the command line set, as it stands there."""
+        names = [name for name, source in self.layers.sources.items() if source.startswith("--set")]
+        values = dict(leaves(self.layers.values))
+        return [f"{name}={values[name]}" for name in names if name in values]
+
     def record(self, tags: dict[str, str]) -> RunRecord:
         """What trackers know of the experiment as a whole."""
         return RunRecord("experiment", self.name, None, flat_params(self.config), tags)

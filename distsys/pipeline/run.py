@@ -22,7 +22,8 @@ from distsys.pipeline.handoff import known_handoff, nearest_candidate, run_hando
 from distsys.pipeline.means import Means
 from distsys.pipeline.on_disk import has_begun
 from distsys.pipeline.ranking import Candidate, Handoff
-from distsys.pipeline.report import write_report
+from distsys.pipeline.reopened import CONFIG, SPACE
+from distsys.pipeline.report_page import write_report
 from distsys.pipeline.same_data import require_same_data
 from distsys.pipeline.search import SearchResult, none_healthy, open_study, read_search, run_search
 from distsys.pipeline.start import say_origin
@@ -126,7 +127,9 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
         with noted_end(spool) as ending:
             if experiment.earlier is not None:
                 take_earlier(experiment, experiment.earlier, means.console)
-            spool.artifact("config.yaml").write_text(content, encoding="utf-8")
+            spool.artifact(CONFIG).write_text(content, encoding="utf-8")
+            space = yaml.safe_dump(experiment.space.content(), sort_keys=False)
+            spool.artifact(SPACE).write_text(space, encoding="utf-8")
             _keep_manifests(experiment, spool)
             for known in [folder, *_runs_in(folder)]:
                 means.watch(known)
@@ -161,6 +164,7 @@ def _tags(experiment: Experiment) -> dict[str, str]:
     digests = {f"data.{name}_digest": digest for name, digest in set_digests(bundle).items()}
     names = {"distsys.experiment": experiment.name, "distsys.preset": experiment.preset or ""}
     names["distsys.code"] = code_stamp(experiment.domain)
+    names["distsys.given"] = " ".join(experiment.given)
     return {**environment_tags(Path(__file__).resolve().parents[2]), **data, **digests, **names}
 
 

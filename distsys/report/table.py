@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 _WIDTH = 80
+_TINY = 1e-4
 
 
 def number(value: object) -> str:
@@ -13,6 +14,12 @@ def number(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def sensible(value: object) -> str:
+    """The same for readers of results: what is next to nothing is said to be, without its digits."""
+    is_tiny = isinstance(value, float) and 0.0 < abs(value) < _TINY
+    return "\u2248 0" if is_tiny else number(value)
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = _WIDTH) -> str:

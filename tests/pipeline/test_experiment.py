@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -48,9 +49,29 @@ def test_it_ends_with_a_model_its_baselines_and_a_report(finished: tuple[Path, d
     assert printed["baselines"]["zero"]["metrics"]["mae"] > printed["metrics"]["mae"]
     assert printed["constraints"]["spread"]["holds"] is True
     report = (folder / "report.html").read_text()
-    for text in ("baselines", "Final training", "Handoff", "Search", "lambda_size", "data:image/png;base64"):
+    for text in ("Beside other methods", "Final training", "Handoff", "Search", "lambda_size", "<svg"):
         assert text in report
     assert (Path(str(printed["checkpoint"])) / "manifest.json").is_file()
+
+
+def test_its_report_is_written_again_by_its_folder_alone(
+    finished: tuple[Path, dict[str, Any]], distsys: Call, tmp_path: Path
+) -> None:
+    folder, _ = finished
+    moved = tmp_path / folder.name
+    shutil.copytree(folder, moved)
+    (moved / "report.html").unlink()
+    shutil.rmtree(moved / "report")
+    code, out, err = distsys("report", str(moved))
+    assert (code, out) == (0, f"report: {moved / 'report.html'}\n"), err
+    again = (moved / "report.html").read_text().replace(str(moved), str(folder))
+    assert again == (folder / "report.html").read_text()
+    assert {"metrics.csv", "trials.csv", "handoff.csv", "terms.csv"} <= {
+        item.name for item in (moved / "report").iterdir()
+    }
+    code, _, err = distsys("report", str(folder / "trials"))
+    assert code == 2
+    assert "no experiment" in err
 
 
 def test_every_trial_is_there_once_and_the_winner_went_through_the_handoff(
