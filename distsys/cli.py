@@ -16,7 +16,7 @@ from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.jobs import jobs, logs, stop, submit
-from distsys.commands.looking import report
+from distsys.commands.looking import clean, compare, extend, list_all, report, status
 from distsys.commands.models import evaluate, export, predict, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
@@ -26,18 +26,22 @@ from distsys.options import (
     address_option,
     changed_data_option,
     check_domain_options,
+    clean_options,
     cluster_options,
+    compare_options,
     config_options,
     data_options,
     doctor_options,
     earlier_option,
     experiment_options,
     export_options,
+    extend_options,
     job_options,
     local_option,
     logs_options,
     new_domain_options,
     origin_options,
+    out_option,
     patient_options,
     place_argument,
     plan_options,
@@ -45,6 +49,7 @@ from distsys.options import (
     submit_options,
     training_options,
     ui_options,
+    watch_option,
 )
 from distsys.training.interrupt import end_process, end_stuck, interrupted, signals_end_work
 from distsys.training.stuck import stuck_ends
@@ -135,7 +140,17 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("train", train, "train one configuration, without a search", (training_options, origin_options, local_option)),
     ("doctor", doctor, "what is wrong with an experiment to be run, or with a run that ended", (patient_options,)),
     ("evaluate", evaluate, "a finished training on its test set", (place_argument,)),
+    ("list", list_all, "the experiments of --out: state, phase, best, health, age, size", (out_option,)),
+    ("status", status, "how an experiment stands", (place_argument, watch_option)),
     ("report", report, "the report of an experiment, written again", (place_argument,)),
+    ("compare", compare, "trained models side by side, and whether they differ by more than noise", (compare_options,)),
+    (
+        "extend",
+        extend,
+        "more trials for an experiment that is there, and what follows from them",
+        (extend_options, local_option, doctor_options, changed_data_option),
+    ),
+    ("clean", clean, "remove experiments, never the best of a domain", (clean_options,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),

@@ -64,13 +64,18 @@ def wrapped(text: str, *, width: int = WIDTH, indent: str = "    ") -> list[str]
     return lines
 
 
+def _is_notebook(stream: TextIO) -> bool:
+    """Whether ``stream`` is a cell's output, in which a line can be drawn over as on a terminal."""
+    return type(stream).__module__.startswith("ipykernel")
+
+
 class Console:
     """Stages and progress on standard error; results go to standard output by the command itself."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._quiet = quiet
-        self._live = not quiet and self._stream.isatty()
+        self._live = not quiet and (self._stream.isatty() or _is_notebook(self._stream))
 
     def say(self, text: str) -> None:
         """Lines that stay, unless the console is quiet; wrapped at 80 columns on a terminal, whole in a log."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from distsys.errors import UsageError
 from distsys.storage.connect import is_uri
 
+_STATES = ("finished", "stopped", "failed", "interrupted", "damaged")
 _CONFIG_HELP = "path of a YAML file, or the name of a shipped one"
 
 
@@ -207,6 +208,40 @@ def place_argument(parser: Any) -> None:
     out_option(parser)
 
 
+def watch_option(parser: Any) -> None:
+    parser.add_argument("--watch", action="store_true", help="go on until it ends")
+
+
+def compare_options(parser: Any) -> None:
+    parser.add_argument(
+        "places",
+        type=_place,
+        nargs="+",
+        metavar="EXPERIMENT",
+        help="experiments, trainings or trials; A first",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.html", help="also write a page with their curves")
+    out_option(parser)
+
+
+def extend_options(parser: Any) -> None:
+    place_argument(parser)
+    parser.add_argument("--trials", type=_positive, required=True, metavar="N", help="so many more")
+    parser.add_argument("--quiet", action="store_true", help="print results only")
+
+
+def clean_options(parser: Any) -> None:
+    out_option(parser)
+    parser.add_argument(
+        "--older-than", type=_seconds, default=0.0, metavar="AGE", help="unchanged for so long: 12h, 30d, 4w"
+    )
+    parser.add_argument(
+        "--state", dest="states", action="append", default=[], choices=_STATES, help="in this state; may be repeated"
+    )
+    parser.add_argument("--larger-than", type=_size, default=0, metavar="SIZE", help="than so much: 500MB, 2GB")
+    parser.add_argument("--yes", action="store_true", help="remove without asking")
+
+
 def new_domain_options(parser: Any) -> None:
     parser.add_argument("name", metavar="NAME", help="of the domain and of its package: small letters, digits and _")
     parser.add_argument(
@@ -269,6 +304,22 @@ def _rate(text: str) -> float:
     if not 0.0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on")
     return value
+
+
+def _seconds(text: str) -> float:
+    return _scaled(text, {"h": 3600.0, "d": 86400.0, "w": 604800.0}, "an age such as 12h, 30d or 4w")
+
+
+def _size(text: str) -> int:
+    return int(_scaled(text, {"kB": 1e3, "MB": 1e6, "GB": 1e9}, "a size such as 500MB or 2GB"))
+
+
+def _scaled(text: str, units: dict[str, float], expected: str) -> float:
+    for unit, size in units.items():
+        number = text.removesuffix(unit)
+        if number != text and number.replace(".", "", 1).isdigit():
+            return float(number) * size
+    raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
 
 
 def request_parser(domain: Any) -> argparse.ArgumentParser:

@@ -31,6 +31,7 @@ ORDER = [
     "report",
     "pipeline",
     "options",
+    "interface",
     "commands",
     "cli",
     "__main__",

@@ -65,7 +65,7 @@ def _informed(options: argparse.Namespace, place: Place) -> Experiment:
     return experiment if options.earlier is None else replace(experiment, earlier=named_place(options.earlier, place))
 
 
-def _opened(options: argparse.Namespace) -> Place:
+def opened(options: argparse.Namespace) -> Place:
     """``--out`` of a command that writes to it, tried before any work."""
     _require_lasting(options.out)
     place = open_place(options.out)
@@ -110,7 +110,7 @@ def means(options: argparse.Namespace, place: Place = SHARED) -> Means:
 def run(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    place = _opened(options)
+    place = opened(options)
     given = means(options, place)
     return _ended(options, run.run(_informed(options, place), given), given)
 
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 def final(options: argparse.Namespace) -> int:
     from distsys.pipeline import run
 
-    place = _opened(options)
+    place = opened(options)
     given = means(options, place)
     return _ended(options, run.final(_started(options, load(options), place), given), given)
 
@@ -141,7 +141,7 @@ def search(options: argparse.Namespace) -> int:
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    place = _opened(options)
+    place = opened(options)
     given = means(options, place)
     result = run.search(_informed(options, place), given)
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
@@ -155,7 +155,7 @@ def train(options: argparse.Namespace) -> int:
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    place = _opened(options)
+    place = opened(options)
     given = means(options, place)
     found = train_one(_started(options, load(options, searches=False), place), given)
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")

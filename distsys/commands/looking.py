@@ -1,19 +1,161 @@
-"""Commands that look at experiments as a whole."""
+"""Commands that look at experiments as wholes: list, watch, report, compare, extend, clear away."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from distsys.commands.experiments import named_place
-from distsys.commands.output import show
+from distsys.commands.experiments import means, named_place, opened
+from distsys.commands.output import require_writable, show
+from distsys.errors import UsageError
 from distsys.storage.store import reading
+
+if TYPE_CHECKING:
+    from distsys.pipeline.shelf import Shelved
+
+_WATCH_S = 2.0
 
 
 def report(options: argparse.Namespace) -> int:
     from distsys.console import Console
     from distsys.pipeline.reopened import reopened, report_again
 
-    experiment = reopened(named_place(options.place, reading(options.out)))
+    experiment = reopened(_named(options))
     path = report_again(experiment, Console(quiet=options.json))
     show(options, {"report": str(path)}, f"report: {path}")
     return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    from distsys.pipeline.shelf import shelved
+
+    root = reading(options.out).local
+    found = shelved(root)
+    empty = f"{root}: no experiments; 'distsys run semantic_eq --preset demo' makes one"
+    show(options, [item.content() for item in found], _table(found) if found else empty)
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    from distsys.pipeline.shelf import one
+
+    folder = _named(options)
+    found = one(folder)
+    show(options, found.content(), _card(found))
+    is_live = sys.stdout.isatty()
+    while options.watch and found.state == "running":
+        time.sleep(_WATCH_S)
+        before, found = found, one(folder)
+        if is_live:
+            print("\x1b[6A\x1b[J" + _card(found), flush=True)
+        elif (before.phase, before.state) != (found.phase, found.state):
+            show(options, found.content(), _card(found))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    from distsys.pipeline.compare import compared, comparison_text, write_comparison
+
+    if options.output is not None:
+        if options.output.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"-o {options.output}: no format '{options.output.suffix}'", expected="a name with .html")
+        require_writable(options.output.absolute().parent, option=f"-o {options.output}")
+    out = reading(options.out)
+    found = compared([named_place(place, out) for place in options.places])
+    text = comparison_text(found)
+    if options.output is not None:
+        text += f"\n\nwrote {write_comparison(found, options.output)}"
+    show(options, found.content(), text)
+    return 0
+
+
+def extend(options: argparse.Namespace) -> int:
+    from distsys.pipeline import run
+    from distsys.pipeline.reopened import reopened
+    from distsys.pipeline.report import final_lines
+
+    place = opened(options)
+    experiment = reopened(_named(options))
+    extended, given = experiment.with_more(options.trials), means(options, place)
+    given.console.say(f"extend: {experiment.name} to {extended.config.search.trials} trials")
+    result = run.run(extended, given)
+    out = None if options.local else options.out
+    show(options, asdict(result.assessment), "\n".join(final_lines(result.assessment, result.report, out)))
+    return 3 if result.assessment.is_sick else 0
+
+
+def clean(options: argparse.Namespace) -> int:
+    from distsys.pipeline.shelf import Rule, clear, shelved, to_clear
+
+    if not (options.older_than or options.states or options.larger_than):
+        raise UsageError(
+            "clean without a word on what",
+            expected="--older-than, --state or --larger-than",
+            fix="e.g. --older-than 30d",
+        )
+    rule = Rule(options.older_than, frozenset(options.states), options.larger_than)
+    found = to_clear(shelved(reading(options.out).local), rule)
+    size = sum(item.size for item in found)
+    text = _table(found) if found else "nothing to clear: what runs and each domain's best healthy experiment stay"
+    if found and not options.yes:
+        if options.json or not sys.stdin.isatty():
+            raise UsageError(
+                f"{len(found)} experiments would go ({_bytes(size)})\n{text}", fix="say --yes to remove them"
+            )
+        print(text)
+        if input(f"remove these {len(found)} ({_bytes(size)})? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was removed")
+            return 0
+    clear(found)
+    removed = f"{text}\nremoved {len(found)} experiments, {_bytes(size)}" if found else text
+    show(options, [item.content() for item in found], removed)
+    return 0
+
+
+def _named(options: argparse.Namespace) -> Path:
+    return named_place(options.place, reading(options.out))
+
+
+def _table(found: list[Shelved]) -> str:
+    """Two lines an experiment, which fit 80 columns: names are long, and so are causes."""
+    lines = []
+    for item in found:
+        value = f"{item.best:.4g} {item.metric[1]} {item.metric[0]}" if item.best == item.best else "no value yet"
+        facts = [item.state, item.phase, value, item.health, _age(item.changed_s), _bytes(item.size)]
+        lines += [item.name, f"    {', '.join(fact for fact in facts if fact)}"]
+    return "\n".join(lines)
+
+
+def _card(item: Shelved) -> str:
+    """Six lines."""
+    name, unit, _ = item.metric
+    value = f"{item.best:.4g} {unit} {name}" if item.best == item.best else "none yet"
+    rows = {
+        "experiment": item.name,
+        "state": item.state,
+        "phase": item.phase,
+        "best": f"{value}{f', {item.health}' if item.health else ''}",
+        "changed": f"{_age(item.changed_s)}, begun {_age(item.started_s)}",
+        "size": _bytes(item.size),
+    }
+    return "\n".join(f"{key:<11} {text}" for key, text in rows.items())
+
+
+def _age(since_s: float) -> str:
+    seconds = max(0.0, time.time() - since_s)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -88,12 +88,14 @@ def _plain(value: Any) -> Any:
 
 
 def numbers_of(config: BaseModel) -> dict[str, Any]:
-    """What of ``config`` decides the numbers of a run: not who makes batches or shares a GPU, nor what was accepted.
+    """What of ``config`` decides the numbers of a run: not who makes batches or shares a GPU, what was accepted,
+    nor how many trials the search has.
 
     Keys that once were not there count where they differ from what was done then, so that older runs keep their names.
     """
     content = dump(config)
     content.pop("feeding")
+    content["search"].pop("trials")
     content["search"].pop("gpus_per_trial")
     content["search"].pop("workers_per_trial")
     content["health"].pop("accept")

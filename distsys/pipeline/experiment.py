@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class Experiment:
         names = [name for name, source in self.layers.sources.items() if source.startswith("--set")]
         values = dict(leaves(self.layers.values))
         return [f"{name}={values[name]}" for name in names if name in values]
+
+    def with_more(self, trials: int) -> Experiment:
+        """The same experiment, whose search has so many more."""
+        more = with_values(self.config, {"search.trials": self.config.search.trials + trials})
+        return replace(self, config=more)
 
     def record(self, tags: dict[str, str]) -> RunRecord:
         """What trackers know of the experiment as a whole."""

@@ -47,9 +47,12 @@ def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> H
     Raises:
         StoppedByHealth: no candidate was trained far enough to be validated.
     """
+    chosen = _chosen(search, experiment.config.handoff.top_k)
     if done := known_handoff(experiment, means.console):
-        return done
-    source = _CandidateSource(experiment, _chosen(search, experiment.config.handoff.top_k), means)
+        if {item.trial for item in done.candidates} == {row.number for row, _ in chosen}:
+            return done
+        means.console.say("handoff: the search found others since; candidates are ranked anew")
+    source = _CandidateSource(experiment, chosen, means)
     if source.waiting:
         _run(experiment, source, means)
     handoff = _rank(experiment, source)

@@ -153,6 +153,9 @@ def _curves(page: Page, experiment: Experiment, final: Outcome, chosen_step: int
     def values(name: str) -> list[float]:
         return [line.metrics[name] for line in lines]
 
+    def points(name: str) -> list[tuple[int, float]]:
+        return list(zip(steps, values(name), strict=True))
+
     bands: dict[str, Constraint] = {item.metric: item for item in constraints_of(final, domain)}
     units = {domain.selection.name: domain.selection.unit, "loss": ""}
     figures = {}
@@ -168,12 +171,12 @@ def _curves(page: Page, experiment: Experiment, final: Outcome, chosen_step: int
             for name, found in terms.items()
         }
     )
-    weights = {term.weight_name: values(term.weight_name) for term in domain.terms}
-    shares = {term.name: values(f"gradient_share/{term.name}") for term in domain.terms}
+    weights = {term.weight_name: points(term.weight_name) for term in domain.terms}
+    shares = {term.name: points(f"gradient_share/{term.name}") for term in domain.terms}
     page.figures(
         {
-            "weights": shared_curves(steps, weights, label="weight"),
-            "gradient shares": shared_curves(steps, shares, label="share of the gradient norm"),
+            "weights": shared_curves(weights, label="weight"),
+            "gradient shares": shared_curves(shares, label="share of the gradient norm"),
         }
     )
     rows = [

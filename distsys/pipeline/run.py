@@ -44,6 +44,10 @@ class RunResult:
     assessment: Assessment
     report: Path
 
+    def to_pandas(self) -> Any:
+        """The model beside every baseline, see :meth:`Assessment.to_pandas`."""
+        return self.assessment.to_pandas()
+
 
 def run(experiment: Experiment, means: Means) -> RunResult:
     """Search, handoff, final training, evaluation and report; what is done already is not done again.
@@ -84,7 +88,7 @@ def final(experiment: Experiment, means: Means) -> RunResult:
         )
     with _prepared(experiment, means) as (means, ending):
         found = read_search(experiment, means.console)
-        if missing := experiment.config.search.trials - len(found.rows):
+        if (missing := experiment.config.search.trials - len(found.rows)) > 0:
             raise UsageError(
                 f"{missing} of {experiment.config.search.trials} trials are missing", fix="run 'distsys search' again"
             )

@@ -19,7 +19,7 @@ from distsys.pipeline.earlier import best_of, read_earlier
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
 from distsys.pipeline.on_disk import STUDY, result_of, trials_folder, trials_on_disk
-from distsys.report.verdicts import verdict_text
+from distsys.report.verdicts import health_word, verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
@@ -64,6 +64,16 @@ class SearchResult:
         healthy = [row for row in ranked if not row.is_sick]
         near = [row for row in ranked if row.is_sick and is_near(row.verdicts)]
         return (healthy or sorted(near, key=lambda row: len(row.verdicts)))[:count]
+
+    def to_pandas(self) -> Any:
+        """A row a trial: its state, value, health, and a column a searched parameter. Needs pandas."""
+        import pandas as pd
+
+        rows = [
+            {"state": row.state, self.metric.name: row.value, "health": health_word(row.verdicts), **row.params}
+            for row in self.rows
+        ]
+        return pd.DataFrame(rows, index=pd.Index([row.number for row in self.rows], name="trial"))
 
     @property
     def verdicts(self) -> list[Verdict]:

@@ -58,11 +58,11 @@ def learning_curve(
     return figure
 
 
-def shared_curves(steps: Sequence[int], curves: Mapping[str, Sequence[float]], *, label: str) -> Figure:
-    """Quantities of one kind over steps, on the same axes."""
+def shared_curves(curves: Mapping[str, Sequence[tuple[int, float]]], *, label: str) -> Figure:
+    """Quantities of one kind over steps, each as (step, value), on the same axes."""
     figure, axes = panel()
-    for (name, values), (colour, style) in zip(curves.items(), _styles(len(curves)), strict=True):
-        axes.plot(steps, values, color=colour, linestyle=style, linewidth=1.4, label=name)
+    for (name, points), (colour, style) in zip(curves.items(), _styles(len(curves)), strict=True):
+        axes.plot(*zip(*points, strict=True), color=colour, linestyle=style, linewidth=1.4, label=name)
     axes.set_xlabel("step", fontsize=9)
     axes.set_ylabel(label, fontsize=9)
     axes.legend(fontsize=8, frameon=False)

@@ -50,6 +50,7 @@ class Assessment:
         baselines: rows of metrics to see the model beside, by name.
         constraints: metric to its band, value and whether it holds.
         changed: frozen sets that are not those of the training.
+        items: the selection metric of each item of the test set.
     """
 
     checkpoint: str
@@ -64,6 +65,7 @@ class Assessment:
     verdicts: Sequence[Verdict]
     data: Mapping[str, Any]
     changed: list[str]
+    items: Sequence[float] = ()
 
     @property
     def value(self) -> float:
@@ -82,6 +84,14 @@ class Assessment:
             if row.kind != "bound"
         }
         return [name for name, value in rows.items() if math.isfinite(value) and spec.better(value, than=self.value)]
+
+    def to_pandas(self) -> Any:
+        """A row for the model and each baseline (its kind in ``kind``), a column a metric. Needs pandas."""
+        import pandas as pd
+
+        rows = {"model": {"kind": "model", **self.metrics}}
+        rows |= {name: {"kind": row.kind, **row.metrics} for name, row in self.baselines.items()}
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     def write(self, path: Path) -> None:
         """Put it into ``path``."""
@@ -177,6 +187,7 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
         verdicts=[*verdicts, *_others(refused, verdicts)],
         data={**bundle.provenance, **{f"{name}_digest": digest for name, digest in set_digests(bundle).items()}},
         changed=changed_sets(loaded.source.meta, bundle),
+        items=[float(value) for value in found.items],
     )
     return Examined(assessment, loaded, test, found)
 
@@ -231,7 +242,9 @@ def find_checkpoint(place: Path) -> Path:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])
     ended = [found for path in outcomes if (found := Outcome.read(path.parent, ANY_METRIC)) is not None]
     healthy = [found for found in ended if found.checkpoint is not None]
-    standing = [found.checkpoint for found in healthy if found.ended_well] or _evaluated(place, healthy)
+    standing = [found.checkpoint for found in healthy if found.ended_well]
+    if len(standing) != 1:  # several since a search was extended, none where all turned sick later
+        standing = _evaluated(place, healthy) or standing
     if len(standing) == 1 and standing[0] is not None:
         return standing[0]
     validated = [found for found in ended if found.nearest_checkpoint is not None]
@@ -265,7 +278,9 @@ def _require_no_failure(place: Path, ended: Sequence[Outcome]) -> None:
 
 
 def _evaluated(place: Path, outcomes: Sequence[Outcome]) -> list[Path | None]:
-    """Of trainings that turned sick, each with a healthy checkpoint from before, the one that the experiment took."""
+    """Of several trainings the one that the experiment took, by its name: experiments are moved."""
     found = [outcome.checkpoint for outcome in outcomes]
     known = Evaluated.read(place) if len(found) > 1 else None
-    return found if known is None else [path for path in found if path == known.checkpoint]
+    return (
+        found if known is None else [path for path in found if path and path.parts[-3:] == known.checkpoint.parts[-3:]]
+    )

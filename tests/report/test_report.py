@@ -94,7 +94,7 @@ def legend_of(figure: Figure) -> list[str]:
 def test_figures_of_every_experiment_are_drawn_with_their_labels() -> None:
     curve = learning_curve([1, 2, 3], [3, 2, 1], label="mae, V", chosen_step=3, band=(1.5, math.inf))
     assert curve.axes[0].get_ylabel() == "mae, V"
-    shared = shared_curves([1, 2], {"one": [1.0, 2.0], "two": [2.0, 1.0]}, label="weight")
+    shared = shared_curves({"one": [(1, 1.0), (2, 2.0)], "two": [(1, 2.0)]}, label="weight")
     assert legend_of(shared) == ["one", "two"]
     ranks = rank_change(["trial 0", "trial 1"], [1.0, 2.0], [2.0, math.nan], label="mae, V", winner=1)
     assert [text.get_text() for text in ranks.axes[0].texts] == [" trial 0"]
