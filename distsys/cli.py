@@ -20,7 +20,7 @@ from distsys.commands.looking import clean, compare, extend, list_all, report, s
 from distsys.commands.models import evaluate, export, predict, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
-from distsys.errors import DistsysError, Interrupted
+from distsys.errors import DistsysError, Interrupted, UsageError
 from distsys.options import (
     Parser,
     address_option,
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carried_out(given: list[str], *, debug: bool, as_json: bool) -> int:
     try:
+        _require_command_first(given)
         options = _parser().parse_args(given)
         command: Callable[[argparse.Namespace], int] = options.run
         return command(options)
@@ -89,6 +90,16 @@ def _carried_out(given: list[str], *, debug: bool, as_json: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _require_command_first(given: list[str]) -> None:
+    """Options belong to a command; argparse would blame what follows them."""
+    if given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
+        raise UsageError(
+            f"{given[0]} before the command",
+            expected="distsys COMMAND, then its options",
+            fix=f"distsys run CONFIG {' '.join(given[:2])}",
+        )
 
 
 def _say(error: DistsysError, *, as_json: bool) -> int:

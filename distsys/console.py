@@ -76,17 +76,35 @@ class Console:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._live = not quiet and (self._stream.isatty() or _is_notebook(self._stream))
+        self._has_stage = False
 
     def say(self, text: str) -> None:
         """Lines that stay, unless the console is quiet; wrapped at 80 columns on a terminal, whole in a log."""
+        self.clear()
         if not self._quiet:
             lines = wrapped(text) if self._live else [text]
             self._stream.write("".join(f"{line}\n" for line in lines))
             self._stream.flush()
 
+    def stage(self, text: str) -> None:
+        """What is being waited for, until something else is said; a log and a quiet console are not told."""
+        self.clear()
+        if self._live:
+            self._stream.write(f"\r{text} ...")
+            self._stream.flush()
+            self._has_stage = True
+
+    def clear(self) -> None:
+        """Take the stage away, before whatever comes next."""
+        if self._has_stage:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._has_stage = False
+
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Bar]:
         """Progress for the duration of the block."""
+        self.clear()
         bar = Bar(label, total, self._stream, live=self._live)
         bar.update(0)
         try:

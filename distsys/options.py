@@ -266,6 +266,7 @@ def ui_options(parser: Any) -> None:
 
 
 def predict_options(parser: Any) -> None:
+    parser.add_argument("-h", "--help", action="store_true", help="show this")
     parser.add_argument("domain", nargs="?", metavar="DOMAIN")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 

@@ -36,3 +36,15 @@ def test_no_progress_where_there_is_no_terminal_and_no_lines_when_quiet() -> Non
     assert stream.getvalue() == "kept\n"
     Console(stream=stream, quiet=True).say("not kept")
     assert stream.getvalue() == "kept\n"
+
+
+def test_a_stage_is_seen_while_it_lasts_and_only_on_a_terminal() -> None:
+    stream, log = Terminal(), io.StringIO()
+    for console in (Console(stream=stream), Console(stream=log), Console(stream=log, quiet=True)):
+        console.stage("reading data")
+        console.say("done")
+        console.stage("starting Ray")
+        console.clear()
+        console.clear()
+    assert stream.getvalue() == "\rreading data ...\r\x1b[Kdone\n\rstarting Ray ...\r\x1b[K"
+    assert log.getvalue() == "done\n"

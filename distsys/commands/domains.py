@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from distsys.commands.output import show
 from distsys.console import wrapped
+from distsys.errors import ConfigError
 
 if TYPE_CHECKING:
     from distsys.testing.check import Finding
@@ -17,14 +18,20 @@ def domains(options: argparse.Namespace) -> int:
     """``distsys domains``."""
     from distsys.domains.registry import domain_names, get_domain
 
-    found = [get_domain(name) for name in domain_names()]
-    plain = [{"name": item.name, "selection": item.selection.name, "title": item.title} for item in found]
-    lines = [
-        f"{item.name:<20}  {item.title}\n{'':<20}  chosen by {item.selection.name} ({item.selection.direction})"
-        for item in found
-    ]
+    plain: list[dict[str, str]] = []
+    lines: list[str] = []
+    for name in domain_names():
+        try:
+            item = get_domain(name)
+        except ConfigError as error:  # of one package: the others are there all the same
+            plain.append({"name": name, "error": error.found, "fix": error.fix})
+            lines += wrapped(f"{name:<20}  BROKEN: {error.found}; fix: {error.fix}", indent=" " * 22)
+            continue
+        plain.append({"name": name, "selection": item.selection.name, "title": item.title})
+        chosen = f"chosen by {item.selection.name} ({item.selection.direction})"
+        lines.append(f"{name:<20}  {item.title}\n{'':<20}  {chosen}")
     show(options, plain, "\n".join(lines))
-    return 0
+    return 1 if any("error" in item for item in plain) else 0
 
 
 def new_domain(options: argparse.Namespace) -> int:

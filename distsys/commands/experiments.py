@@ -16,6 +16,7 @@ from distsys.storage.place import SHARED, Place
 from distsys.storage.store import local_copy, local_of, open_place
 
 if TYPE_CHECKING:
+    from distsys.console import Console
     from distsys.pipeline.experiment import Experiment
     from distsys.pipeline.means import Means
     from distsys.pipeline.run import RunResult
@@ -65,6 +66,16 @@ def _informed(options: argparse.Namespace, place: Place) -> Experiment:
     return experiment if options.earlier is None else replace(experiment, earlier=named_place(options.earlier, place))
 
 
+def _free(experiment: Experiment) -> Experiment:
+    """``experiment``, refused at once where another driver works on it."""
+    from distsys.pipeline.experiment import locked
+
+    if experiment.folder.is_dir():
+        with locked(experiment.folder):
+            pass
+    return experiment
+
+
 def opened(options: argparse.Namespace) -> Place:
     """``--out`` of a command that writes to it, tried before any work."""
     _require_lasting(options.out)
@@ -84,8 +95,15 @@ def _require_lasting(out: Path | str) -> None:
         )
 
 
-def means(options: argparse.Namespace, place: Place = SHARED) -> Means:
+def console_of(options: argparse.Namespace) -> Console:
     from distsys.console import Console
+
+    return Console(quiet=options.quiet or options.json)
+
+
+def means(options: argparse.Namespace, place: Place = SHARED, console: Console | None = None) -> Means:
+    console = console or console_of(options)
+    console.stage("loading PyTorch")
     from distsys.pipeline.means import Means
     from distsys.training.team import Team
 
@@ -95,7 +113,6 @@ def means(options: argparse.Namespace, place: Place = SHARED) -> Means:
         raise UsageError(
             "--local with --workers or --label", expected="one worker in this process", fix="leave out one of the two"
         )
-    console = Console(quiet=options.quiet or options.json)
     return Means(
         console,
         team=team,
@@ -108,19 +125,21 @@ def means(options: argparse.Namespace, place: Place = SHARED) -> Means:
 
 
 def run(options: argparse.Namespace) -> int:
+    place = opened(options)
+    experiment = _free(_informed(options, place))
+    given = means(options, place)
     from distsys.pipeline import run
 
-    place = opened(options)
-    given = means(options, place)
-    return _ended(options, run.run(_informed(options, place), given), given)
+    return _ended(options, run.run(experiment, given), given)
 
 
 def final(options: argparse.Namespace) -> int:
+    place = opened(options)
+    experiment = _started(options, _free(load(options)), place)
+    given = means(options, place)
     from distsys.pipeline import run
 
-    place = opened(options)
-    given = means(options, place)
-    return _ended(options, run.final(_started(options, load(options), place), given), given)
+    return _ended(options, run.final(experiment, given), given)
 
 
 def _ended(options: argparse.Namespace, result: RunResult, given: Means) -> int:
@@ -137,13 +156,14 @@ def _code(given: Means, *, is_sick: bool) -> int:
 
 
 def search(options: argparse.Namespace) -> int:
+    place = opened(options)
+    experiment = _free(_informed(options, place))
+    given = means(options, place)
     from distsys.pipeline import run
     from distsys.report.table import text_table
     from distsys.report.verdicts import health_word, verdict_text
 
-    place = opened(options)
-    given = means(options, place)
-    result = run.search(_informed(options, place), given)
+    result = run.search(experiment, given)
     rows = [[f"trial {row.number}", row.value, health_word(row.verdicts)] for row in result.ranked()]
     table = text_table(["trial", result.metric.name, "health"], rows)
     text = "\n\n".join(part for part in (table, "\n".join(wrapped(verdict_text(result.verdicts)))) if part)
@@ -152,11 +172,12 @@ def search(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
+    place = opened(options)
+    experiment = _started(options, load(options, searches=False), place)
+    given = means(options, place)
     from distsys.pipeline.report import assessment_text
     from distsys.pipeline.run import train_one
 
-    place = opened(options)
-    given = means(options, place)
-    found = train_one(_started(options, load(options, searches=False), place), given)
+    found = train_one(experiment, given)
     show(options, asdict(found), f"{assessment_text(found)}\ncheckpoint: {found.checkpoint}")
     return _code(given, is_sick=found.is_sick)

@@ -31,6 +31,10 @@ def read_layers(path: Path, *, preset: str | None, overrides: Sequence[str]) -> 
     """
     content, lines = read_yaml(path)
     presets = content.pop("presets", {}) or {}
+    for name, values in presets.items() if isinstance(presets, dict) else [("presets", presets)]:
+        if not isinstance(values, dict):
+            line = lines.get(f"presets.{name}", lines.get("presets", "?"))
+            raise ConfigError(f"{path}:{line}: the preset '{name}' holds no keys", fix="give it some, or take it out")
     layers = Layers({}, {}, path)
     _merge(layers, content, lambda key: f"{path.name}:{lines.get(key, '?')}")
     if preset is not None:
@@ -42,6 +46,12 @@ def read_layers(path: Path, *, preset: str | None, overrides: Sequence[str]) -> 
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UsageError(f"--set {override}", expected="--set key=value, e.g. --set search.trials=4")
+        if not text:
+            raise UsageError(
+                f"--set {override}: no value after '='",
+                expected="--set key=value",
+                fix=f"--set {key}=null has the key empty; an empty variable of the shell looks like this too",
+            )
         try:
             value = parse_value(text)
         except Exception as error:

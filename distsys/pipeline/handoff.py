@@ -63,7 +63,9 @@ def run_handoff(experiment: Experiment, search: SearchResult, means: Means) -> H
 
 def _run(experiment: Experiment, source: _CandidateSource, means: Means) -> None:
     count = len(source.waiting)
-    means.console.say(f"handoff: {count} candidates, {source.steps} steps each, strong weights")
+    poor = sum(role == "poor" for row, role in source.chosen if row.number in source.waiting)
+    what = f"{count - poor} candidates" + (" and 1 poor one as control" if poor else "")
+    means.console.say(f"handoff: {what}, {source.steps} steps each, strong weights")
     with means.console.bar("handoff", count) as bar, means.cluster():
         source.bar = bar
         means.run_trials(source, limit=count, config=experiment.config)

@@ -84,7 +84,10 @@ class Means:
         """Ray for the block, unless everything is local."""
         from distsys.cluster.session import ray_session
 
+        if not self.is_local:
+            self.console.stage("starting Ray")
         with nullcontext() if self.is_local else ray_session():
+            self.console.clear()
             yield
 
     def run_trials(self, source: TrialSource, *, limit: int, config: CoreConfig) -> None:

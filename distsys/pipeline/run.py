@@ -20,6 +20,7 @@ from distsys.pipeline.experiment import Ending, Experiment, flat_params, locked,
 from distsys.pipeline.final import all_verdicts, say_nearest, train
 from distsys.pipeline.handoff import known_handoff, nearest_candidate, run_handoff
 from distsys.pipeline.means import Means
+from distsys.pipeline.nearest import nearest_text
 from distsys.pipeline.on_disk import has_begun
 from distsys.pipeline.ranking import Candidate, Handoff
 from distsys.pipeline.reopened import CONFIG, SPACE
@@ -31,6 +32,7 @@ from distsys.tracking.environment import environment_tags
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.assess import Assessment, Examined, examine
 from distsys.training.data import built_data, frozen_sets, set_digests
+from distsys.training.outcome import FILE as OUTCOME
 from distsys.training.outcome import Outcome
 from distsys.training.spec import RunSpec
 from distsys.training.stamp import code_stamp
@@ -98,6 +100,7 @@ def final(experiment: Experiment, means: Means) -> RunResult:
 
 def train_one(experiment: Experiment, means: Means) -> Assessment:
     """Train the config as it stands for the whole final budget, without a search."""
+    means.console.stage("reading data, trying a step")
     preflight(experiment)
     spec = RunSpec(experiment.config, "final", origin=experiment.origin)
     say_origin(spec, experiment, means, label="train")
@@ -120,8 +123,11 @@ def train_one(experiment: Experiment, means: Means) -> Assessment:
 def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, Ending]]:
     """Config and data tried, the folder locked, the parent run open, its end noted."""
     means.team.require_equal_shares(experiment.config.batch_size, parts=experiment.config.accumulate)
+    means.console.stage("reading data, trying a step")
     preflight(experiment)
     folder = experiment.folder
+    if text := nearest_text(experiment):
+        means.console.say(text)
     tracked = means.tracked(experiment.root, experiment.domain.name)
     with full_disk_named(folder), locked(folder), means.held(folder), tracked as means:
         tags = _tags(experiment)
@@ -139,6 +145,7 @@ def _prepared(experiment: Experiment, means: Means) -> Iterator[tuple[Means, End
                 means.watch(known)
             examined(experiment, means)
             yield means, ending
+            means.console.clear()
 
 
 def _keep_manifests(experiment: Experiment, spool: Spool) -> None:
@@ -183,6 +190,7 @@ def _finish(experiment: Experiment, search: SearchResult, handoff: Handoff, mean
     examined = _examined(outcome, experiment.home, means)
     found = examined.assessment
     ending.verdicts = found.verdicts
+    means.console.stage("writing the report")
     report = write_report(experiment, search, handoff, outcome, examined)
     spool = Spool(experiment.folder)
     if experiment.origin is None:
@@ -270,7 +278,10 @@ def _final_training(experiment: Experiment, candidate: Candidate, spec: RunSpec,
     params, tags = _of_run(spec)
     tags |= {"distsys.trial": str(candidate.trial), "distsys.phase": "final"}
     record = RunRecord("final", "final", str(experiment.folder), params, tags)
-    means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {means.team}")
+    if not (folder / OUTCOME).is_file():
+        means.console.say(f"final: trial {candidate.trial}, {spec.steps} steps, strong weights, workers: {means.team}")
+    elif means.team != Team():
+        means.console.say(f"final: trial {candidate.trial} is trained already: nothing to do for workers: {means.team}")
     through_ray = not means.is_local and (means.team != Team() or _is_elsewhere(spec.config.device))
     outcome = train(spec, experiment.domain, folder=folder, record=record, through_ray=through_ray, means=means)
     if outcome.checkpoint is not None:
@@ -290,6 +301,8 @@ def _examined(outcome: Outcome, folder: Path, means: Means) -> Examined:
     assert path is not None, "a run that ended was validated"
     means.place.fetch(outcome.folder)
     refused = () if outcome.checkpoint else [verdict for verdict in outcome.verdicts if verdict.status == "stop"]
+    means.console.stage("evaluating on the test set")
     examined = examine(path, refused=refused)
+    means.console.clear()
     examined.assessment.write(folder / "evaluation.json")
     return examined

@@ -12,7 +12,7 @@ from distsys.errors import DataError, RunFailed, UsageError
 from distsys.health.curves.history import History, series_of
 from distsys.health.curves.names import with_guesses
 from distsys.tracking.database import connect, error_code
-from distsys.tracking.location import redacted
+from distsys.tracking.location import file_uri, redacted
 
 _INFINITY = 1.79e308
 """Databases hold no infinity: MLflow writes the largest number in its place."""
@@ -67,7 +67,7 @@ def _place(store: str) -> str | Path:
     if store.startswith("file:"):
         return _place(unquote(urlparse(store).path))
     if "://" in store:
-        path = Path(store.removeprefix("sqlite:///")) if store.startswith("sqlite:///") else None
+        path = Path(unquote(store.removeprefix("sqlite:///"))) if store.startswith("sqlite:///") else None
         if path is not None and not path.is_file():  # the client would make one
             raise UsageError(f"--tracking {store}: there is no such file", expected="an MLflow database")
         return store
@@ -80,7 +80,7 @@ def _place(store: str) -> str | Path:
             f"--tracking {store}: neither a folder nor a file",
             expected="a tracking URI, an MLflow database, or a folder mlruns",
         )
-    return f"sqlite:///{database.resolve()}"
+    return file_uri(database.resolve())
 
 
 def _lines(path: Path) -> Iterator[Point]:

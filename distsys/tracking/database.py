@@ -11,7 +11,7 @@ from typing import Any
 
 from distsys.errors import RunFailed
 from distsys.files import lock, set_aside, sync_folder
-from distsys.tracking.location import QUIET
+from distsys.tracking.location import QUIET, file_uri
 
 # MLflow's client otherwise waits minutes per call for a server that is away.
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -61,7 +61,7 @@ def connect_file(database: Path) -> tuple[Any, str]:
             told = f"{database} {wrong}; it is kept as {_set_aside(database).name} and made again"
         if not database.exists():
             _make(database)
-    return connect(_uri(database)), told
+    return connect(file_uri(database)), told
 
 
 def _what_is_wrong(database: Path) -> str:
@@ -103,7 +103,7 @@ def _make(database: Path) -> None:
     unseen.unlink(missing_ok=True)
     _unlink_journals(unseen)
     _unlink_journals(database)
-    connect(_uri(unseen)).search_experiments(max_results=1)
+    connect(file_uri(unseen)).search_experiments(max_results=1)
     with closing(sqlite3.connect(unseen, timeout=30.0)) as connection:
         # Readers and the writer then do not wait for each other; the setting stays in the file.
         connection.execute("PRAGMA journal_mode=wal")
@@ -117,7 +117,3 @@ def _unlink_journals(database: Path) -> None:
     """A journal without its database would be written into the next one of that name."""
     for ending in _BESIDE:
         Path(f"{database}{ending}").unlink(missing_ok=True)
-
-
-def _uri(database: Path) -> str:
-    return f"sqlite:///{database}"

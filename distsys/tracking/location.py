@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from distsys.errors import UsageError
 
@@ -19,12 +20,25 @@ _SECRET_ARGUMENT = re.compile(r"(?i)\b(\w*(?:password|token|secret)\w*=)[^&\s]+"
 
 def store_uri(root: Path) -> str:
     """The store of the environment, else SQLite in ``root``, always with an absolute path."""
-    return os.environ.get(URI_VARIABLE) or f"sqlite:///{database_path(root)}"
+    return os.environ.get(URI_VARIABLE) or _own_uri(root)
 
 
 def is_default(root: Path, uri: str) -> bool:
     """Whether ``uri`` is the SQLite file that belongs to ``root``."""
-    return uri == f"sqlite:///{database_path(root)}"
+    return uri == _own_uri(root)
+
+
+def _own_uri(root: Path) -> str:
+    return file_uri(database_path(root))
+
+
+def file_uri(database: Path) -> str:
+    """Quoted where it must be: in a URI % begins a code and ? a query, in a folder's name they stand for themselves.
+
+    With its driver's name then, since MLflow makes the parent of whatever begins with ``sqlite:///``, unread.
+    """
+    path = str(database)
+    return f"sqlite:///{path}" if quote(path) == path else f"sqlite+pysqlite:///{quote(path)}"
 
 
 def database_path(root: Path) -> Path:

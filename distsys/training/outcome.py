@@ -15,7 +15,7 @@ from distsys.health.verdict import Verdict
 from distsys.training.checkpoint import directory_of
 from distsys.training.selection import Choice, Selection
 
-_NAME = "outcome.json"
+FILE = "outcome.json"
 _FIX = "repeat the command that made it: the run goes on from its newest checkpoint and writes it anew"
 
 
@@ -106,7 +106,7 @@ class Outcome:
         }
         with full_disk_named(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / _NAME, content)
+        write_json(self.folder / FILE, content)
 
     @classmethod
     def read(cls, folder: Path, metric: MetricSpec) -> Self | None:
@@ -115,7 +115,7 @@ class Outcome:
         Raises:
             DamagedFile: it is torn.
         """
-        path = folder / _NAME
+        path = folder / FILE
         if not path.is_file():
             return None
         return read_json(path, lambda content: cls._parsed(content, folder, metric), fix=_FIX)
@@ -124,7 +124,7 @@ class Outcome:
     def read_or_rebuild(cls, folder: Path, metric: MetricSpec, *, say: Callable[[str], None]) -> Self | None:
         """The same for whoever lets the run go on where this is None: a torn one is set aside, and that is said."""
         then = "the run goes on from its newest checkpoint and writes it anew"
-        return read_or_set_aside(folder / _NAME, lambda: cls.read(folder, metric), say=say, then=then)
+        return read_or_set_aside(folder / FILE, lambda: cls.read(folder, metric), say=say, then=then)
 
     @classmethod
     def _parsed(cls, content: Mapping[str, Any], folder: Path, metric: MetricSpec) -> Self:

@@ -194,3 +194,21 @@ def test_a_rule_that_says_nothing_is_refused(
     code, _, err = distsys("clean", "--out", str(tmp_path), *arguments)
     assert code == 2
     assert found in err
+
+
+def test_an_edited_config_says_what_it_differs_in_from_the_nearest(out: Path, outside: Path, distsys: Call) -> None:
+    (folder,) = named(out, "sine-")
+    code, _, err = distsys("search", *given(outside, out), *FEW, "--set", "model.width=12")
+    assert code == 0
+    assert err.splitlines()[0].endswith(f"it differs from {folder.name} in model.width 16 -> 12")
+    code, _, err = distsys("search", *given(outside, out), *FEW, "--set", "model.width=12")
+    assert "differs" not in err
+
+
+def test_more_trials_in_the_config_are_the_same_experiment(out: Path, outside: Path, distsys: Call) -> None:
+    (folder,) = named(out, "sine-")
+    assert distsys("search", *given(outside, out), *FEW, "--set", "search.trials=3")[0] == 0
+    assert len(list((folder / "trials").iterdir())) == 3
+    code, _, _ = distsys("run", *given(outside, out), *FEW)
+    assert code == 0, "fewer than there are is no fault"
+    assert len(list((folder / "trials").iterdir())) == 3

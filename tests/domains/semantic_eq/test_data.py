@@ -78,6 +78,24 @@ def test_a_bad_value_is_named_with_line_column_and_bounds(
     assert expected in str(caught.value)
 
 
+def test_a_file_that_can_be_read_in_two_ways_is_refused(write: Callable[..., Path]) -> None:
+    path = write()
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head + ",term", *(f"{row},dark" for row in rows)]))
+    with pytest.raises(DataError, match="the column term stands twice"):
+        read_safe(path, sha256=None)
+    path.write_text("\n".join([head, *rows[:10], rows[10].replace(",", ',"', 1), *rows[11:]]))
+    with pytest.raises(DataError, match="the last quote stands on line 12"):
+        read_safe(path, sha256=None)
+
+
+@pytest.mark.parametrize("name", ["term", "submitter"])
+def test_a_row_without_word_or_person_is_refused(write: Callable[..., Path], name: str) -> None:
+    cells = {(line, name): " " * (line % 2) for line in (3, 4, 8, 9)}
+    with pytest.raises(DataError, match=rf"no {name} in rows 3, 4, 8 and 1 more"):
+        read_safe(write(cells), sha256=None)
+
+
 def test_a_wrong_checksum_a_missing_column_and_a_missing_file_are_named(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -45,9 +45,8 @@ def read_safe(path: Path, *, sha256: str | None) -> Table:
             no number or lies outside its physical range; rows and columns are named.
     """
     content = _content(path, sha256)
-    text = _text(path, content)
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))  # a quoted term may hold a line break
-    _require_columns(path, rows)
+    rows = _rows(path, _text(path, content))
+    _require_words(path, rows)
     physical = np.array([[_number(row[item.name]) for item in PARAMETERS] for row in rows])
     _require_range(path, physical)
     provenance: dict[str, str | int | float] = {
@@ -57,6 +56,38 @@ def read_safe(path: Path, *, sha256: str | None) -> Table:
         "licence": "none stated: measure with it, do not redistribute",
     }
     return Table(physical, [row["submitter"] for row in rows], [_plain(row["term"]) for row in rows], provenance)
+
+
+def _rows(path: Path, text: str) -> list[dict[str, str]]:
+    """A row a setting, by column; a quoted term may hold a line break."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        last = text.count("\n", 0, text.rfind('"')) + 1
+        raise DataError(
+            f"{path}: line {reader.line_num} is no line of a CSV: {error}; the last quote stands on line {last}",
+            expected="quotes in pairs",
+            fix="close the quote, or take it out",
+        ) from error
+    names = list(reader.fieldnames or [])
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(
+            f"{path}: the column {', '.join(twice)} stands twice", expected="each once", fix="take one of the two out"
+        )
+    _require_columns(path, rows)
+    return rows
+
+
+def _require_words(path: Path, rows: list[dict[str, str]]) -> None:
+    """Every row has somebody and a word."""
+    for name in _TEXT_COLUMNS:
+        empty = [number for number, row in enumerate(rows, start=2) if not (row[name] or "").strip()]
+        if empty:
+            named = ", ".join(map(str, empty[:_SHOWN])) + (f" and {len(empty) - _SHOWN} more" if empty[_SHOWN:] else "")
+            raise DataError(
+                f"{path}: no {name} in rows {named}", expected="one in each", fix="fill in or delete these rows"
+            )
 
 
 def _text(path: Path, content: bytes) -> str:
