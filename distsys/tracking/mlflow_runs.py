@@ -159,8 +159,10 @@ class MlflowStore:
         if (parent := parent_of(folder, record)) is not None:
             tags["mlflow.parentRunId"] = self._created(parent).run_id
         run = self._client.create_run(
-            self._experiment_id, start_time=read_start_ms(folder), tags=tags, run_name=record.name
+            self._experiment_id, start_time=read_start_ms(folder), tags=tags | _source(record), run_name=record.name
         )
+        if inputs := _datasets(record):
+            self._client.log_inputs(run.info.run_id, datasets=inputs)
         return str(run.info.run_id)
 
     def _push_metrics(self, folder: Path, ledger: Ledger) -> None:
@@ -192,6 +194,8 @@ class MlflowStore:
         self._client.set_tag(ledger.run_id, STATUS_TAG, now.status)
         if now.message or ledger.status[0]:
             self._client.set_tag(ledger.run_id, MESSAGE_TAG, now.message[:MAX_TAG])
+        if now.status == "pruned":
+            self._client.set_tag(ledger.run_id, "pruned", "stopped early: others were clearly better")
         if now.verdicts or now.status in ("finished", "pruned"):
             for name, value in health_tags(now.verdicts).items():
                 self._client.set_tag(ledger.run_id, name, value[:MAX_TAG])
@@ -206,16 +210,37 @@ class MlflowStore:
 
 def health_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
     """What people filter and read runs by: whether a run is healthy, and if not why and what to change."""
-    tags = {"distsys.health": "sick" if is_sick(verdicts) else "warned" if verdicts else "healthy"}
+    tags = {"health": "sick" if is_sick(verdicts) else "warned" if verdicts else "healthy"}
     for name in ("cause", "evidence", "fix"):
         if texts := list(dict.fromkeys(getattr(verdict, name) for verdict in verdicts)):
-            tags[f"distsys.{name}"] = "; ".join(text for text in texts if text)
+            tags[name] = "; ".join(text for text in texts if text)
     return tags
 
 
 def is_refusal(error: Exception) -> bool:
     """Whether a store that is there refused one run, rather than being away."""
     return error_code(error) not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+def _source(record: RunRecord) -> dict[str, str]:
+    """What fills the columns Source and Version."""
+    tags = {"mlflow.source.name": f"distsys {record.kind}", "mlflow.source.type": "LOCAL"}
+    return tags | ({"mlflow.source.git.commit": record.tags["code.commit"]} if "code.commit" in record.tags else {})
+
+
+def _datasets(record: RunRecord) -> list[Any]:
+    """The frozen sets of the run, by their digests, for the column Dataset."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = record.tags.get("data.source", "unknown")
+    found = []
+    for name in ("validation", "test"):
+        if digest := record.tags.get(f"data.{name}_digest"):
+            known = Dataset(
+                name=f"{record.params.get('domain', '')} {name}", digest=digest, source_type="local", source=source
+            )
+            found.append(DatasetInput(known, [InputTag("mlflow.data.context", name)]))
+    return found
 
 
 def _require_readable(path: Path) -> None:

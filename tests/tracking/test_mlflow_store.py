@@ -68,12 +68,12 @@ def test_a_run_can_be_found_by_its_health_and_says_cause_and_fix(root: Path) -> 
     spools["broken"].finish("failed", "disk full")
     assert synced(root, *(spool.folder for spool in spools.values())) == DONE
     tags = {name: run.data.tags for name, run in runs_in(root).items()}
-    assert tags["sick"]["distsys.health"] == "sick"
-    assert tags["sick"]["distsys.cause"] == "; ".join(causes)
-    assert tags["sick"]["distsys.fix"] == "mend rms_ratio outside its band; mend not finite"
-    assert "evidence not finite" in tags["sick"]["distsys.evidence"]
-    assert tags["healthy"]["distsys.health"] == "healthy"
-    assert "distsys.health" not in tags["going"] | tags["broken"]
+    assert tags["sick"]["health"] == "sick"
+    assert tags["sick"]["cause"] == "; ".join(causes)
+    assert tags["sick"]["fix"] == "mend rms_ratio outside its band; mend not finite"
+    assert "evidence not finite" in tags["sick"]["evidence"]
+    assert tags["healthy"]["health"] == "healthy"
+    assert "health" not in tags["going"] | tags["broken"]
 
 
 def test_more_metrics_and_params_than_one_call_takes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,3 +245,22 @@ def test_names_and_values_beyond_the_limits(root: Path) -> None:
     assert all(len(key) <= MAX_KEY for key in data.params)
     assert data.params["odd_0_"] == "True"
     assert data.metrics == {"per cent _": 1.0, "λ": 2.0}
+
+
+def test_columns_of_the_pages_are_filled(root: Path) -> None:
+    """Source, version and data, and what people filter by."""
+    tags = {
+        "code.commit": "abc",
+        "data.source": "settings.csv",
+        "data.validation_digest": "11aa",
+        "data.test_digest": "22bb",
+    }
+    spool = Spool.open(root / "one", RunRecord("final", "one", None, {"domain": "toy"}, tags))
+    spool.finish("pruned")
+    assert synced(root, spool.folder) == DONE
+    run = runs_in(root)["one"]
+    assert run.data.tags["mlflow.source.name"] == "distsys final"
+    assert run.data.tags["mlflow.source.git.commit"] == "abc"
+    assert run.data.tags["pruned"].startswith("stopped early")
+    found = {item.dataset.name: (item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs}
+    assert found == {"toy validation": ("11aa", "settings.csv"), "toy test": ("22bb", "settings.csv")}
