@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test test-all chaos lint bench clean
+.PHONY: demo test test-all chaos lint docs bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,9 +38,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# All pages and the reference, into site/: built from what is installed, and they ask the network for nothing.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.step_overhead
 	$(BIN)/python benchmarks/trial_overhead.py
+	$(BIN)/python -m benchmarks.first_words
 	$(BIN)/python -m benchmarks.mirror_cost
 	$(BIN)/python -m benchmarks.health_cost
 	$(BIN)/python benchmarks/localization_cost.py

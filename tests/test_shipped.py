@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,21 +49,61 @@ def test_the_final_phase_is_stronger_than_the_search(path: Path, tmp_path: Path)
     assert any(final[name].at(1.0) > search[name].at(1.0) for name in search)
 
 
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    found = re.findall(r"(?:^|-- +)(distsys .*?)(?:#.*)?$", text, flags=re.MULTILINE)
-    return [line.strip() for line in found]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(readme_commands()) >= 4
+def written_commands() -> list[tuple[str, str]]:
+    """Page and line of every command that the README and the pages tell people to type."""
+    found = []
+    for page in PAGES:
+        blocks = re.findall(r"```(?:sh)?\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        text = "\n".join(blocks).replace("\\\n", " ")
+        lines = re.findall(r"(?:^|-- +)(distsys .*?)(?:#.*)?$", text, flags=re.MULTILINE)
+        found += [(page.relative_to(ROOT).as_posix(), line.strip()) for line in lines]
+    return found
 
 
-@pytest.mark.parametrize("line", readme_commands())
-def test_every_readme_command_is_one_that_the_parser_takes(line: str) -> None:
+def test_the_pages_have_commands() -> None:
+    pages = [page for page, _ in written_commands()]
+    assert pages.count("README.md") >= 4
+    assert {"docs/tutorial.md", "docs/cluster.md", "docs/domains/semantic_eq.md"} <= set(pages)
+
+
+@pytest.mark.parametrize(("page", "line"), written_commands())
+def test_every_command_is_one_that_the_parser_takes(page: str, line: str) -> None:
     options = _parser().parse_args(shlex.split(line)[1:])
     assert callable(options.run)
+
+
+def test_what_the_readme_does_in_python_is_there() -> None:
+    import distsys
+
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    used = re.findall(r"distsys\.(\w+)\(", block)
+    assert set(used) <= set(distsys.__all__)
+    assert len(used) >= 4
+    compile(block, "README.md", "exec")
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for name in re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.promise
+def test_the_pages_are_built_without_a_warning_and_ask_for_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    keys = (tmp_path / "site" / "reference" / "config" / "index.html").read_text()
+    assert "search.reduction_factor" in keys
+    assert '<h2 id="compare">' in (tmp_path / "site" / "reference" / "commands" / "index.html").read_text()
+    for page in (tmp_path / "site").rglob("*.html"):
+        asked = re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"https?://([^\"]+)", page.read_text())
+        assert not [place for place in asked if not place.startswith("squidfunk")], page
 
 
 def test_nothing_of_the_project_is_too_long_to_read() -> None:
