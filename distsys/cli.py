@@ -29,6 +29,7 @@ from distsys.options import (
     clean_options,
     cluster_options,
     compare_options,
+    completion_options,
     config_options,
     data_options,
     doctor_options,
@@ -123,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def completion(options: argparse.Namespace) -> int:
+    """``distsys completion``."""
+    import shtab
+
+    print(shtab.complete(_parser(), shell=options.shell))
+    return 0
+
+
 _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None], ...]], ...] = (
     (
         "run",
@@ -179,6 +188,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("new-domain", new_domain, "a package with a domain of one's own to start from", (new_domain_options,)),
     ("check-domain", check_domain, "try every promise that a domain makes", (check_domain_options,)),
     ("config", config, "the resolved config and where each value comes from", (experiment_options, config_options)),
+    ("completion", completion, "what a shell needs to complete commands and options", (completion_options,)),
     ("data", data, "what data a config names: ranges, levels, spectra, faults", (data_options,)),
 )
 """Name, what runs it, help, and options of each command, in the order of the help."""

@@ -242,6 +242,10 @@ def clean_options(parser: Any) -> None:
     parser.add_argument("--yes", action="store_true", help="remove without asking")
 
 
+def completion_options(parser: Any) -> None:
+    parser.add_argument("shell", choices=["bash", "zsh", "tcsh"], help='bash: eval "$(distsys completion bash)"')
+
+
 def new_domain_options(parser: Any) -> None:
     parser.add_argument("name", metavar="NAME", help="of the domain and of its package: small letters, digits and _")
     parser.add_argument(

@@ -21,7 +21,10 @@ def config(options: argparse.Namespace) -> int:
         return 0
     experiment = load(options)
     if options.check:
-        preflight(experiment)
+        validation = preflight(experiment)
+        from distsys.training.answers import require_finite_terms
+
+        require_finite_terms(experiment.domain, validation.terms, where="after one step")
         show(
             options,
             {"valid": True, "experiment": experiment.name},

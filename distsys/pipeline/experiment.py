@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distsys.config.layers import Layers, find_config, leaves, read_layers
 from distsys.config.reads import record_reads
@@ -22,6 +22,9 @@ from distsys.health.verdict import Verdict, is_sick
 from distsys.tracking.spool import RunRecord, Spool
 from distsys.training.interrupt import interrupted, told_of_end
 from distsys.training.spec import Origin, RunSpec
+
+if TYPE_CHECKING:
+    from distsys.training.evaluate import Validation
 
 
 @dataclass(frozen=True)
@@ -193,8 +196,8 @@ def _require_carried_over(path: Path, space: SearchSpace, config: CoreConfig) ->
         raise ConfigError.collect(str(path), problems)
 
 
-def preflight(experiment: Experiment) -> None:
-    """Build data and model, take one step and one validation, and write nothing.
+def preflight(experiment: Experiment) -> Validation:
+    """Build data and model, take one step and one validation, which is given back, and write nothing.
 
     Raises:
         DataError: a data file is missing, damaged or mislabelled.
@@ -209,7 +212,8 @@ def preflight(experiment: Experiment) -> None:
     # The driver of a cluster's job may stand on a machine without the GPU that its workers have.
     workers = Workers(pick_device("auto" if joins_cluster() else config.device))
     spec = RunSpec(config, "search")
-    Run(FitContext(spec, experiment.domain, experiment.root / ".nowhere", workers, tracker=None)).rehearse()
+    context = FitContext(spec, experiment.domain, experiment.root / ".nowhere", workers, tracker=None)
+    validation = Run(context).rehearse()
     problems = [
         DistsysError(
             f"'{path}' is searched, but nothing reads it", fix="take it out, or choose the variant that reads it"
@@ -220,6 +224,7 @@ def preflight(experiment: Experiment) -> None:
     problems += _moved_sets(experiment)
     if problems:
         raise ConfigError.collect("search space", problems)
+    return validation
 
 
 def _moved_sets(experiment: Experiment) -> Iterator[DistsysError]:

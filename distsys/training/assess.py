@@ -23,6 +23,7 @@ from distsys.files import write_json
 from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.tracking.spool import STATUS_FILE, read_status
 from distsys.training import checkpoint
+from distsys.training.answers import require_baselines
 from distsys.training.data import built_data, changed_sets, set_digests
 from distsys.training.evaluate import evaluate, undisturbed
 from distsys.training.evaluated import Evaluated
@@ -169,6 +170,7 @@ def examine(path: Path, *, refused: Sequence[Verdict] = ()) -> Examined:
     domain, bundle = loaded.domain, loaded.data()
     test = bundle.test.to(next(loaded.model.parameters()).device)
     rows = domain.baselines(loaded.spec.config, bundle, bundle.test)
+    require_baselines(domain, rows)
     judge = Judge.of(domain, loaded.spec, bundle, bundle.test)
     found = evaluate(domain, loaded.model, test, constraints=judge.constraints)
     verdicts = judge.verdicts(found, step=loaded.source.step)

@@ -17,6 +17,7 @@ from distsys.domains.protocol import AnyDomain, EvalSet, Evaluation
 from distsys.errors import ConfigError, did_you_mean
 from distsys.health.causes import NOT_FINITE
 from distsys.health.verdict import Constraint, Verdict, is_sick
+from distsys.training.answers import require_evaluation
 from distsys.training.judge import Judge
 from distsys.training.objective import Objective
 
@@ -89,10 +90,11 @@ def evaluate(domain: AnyDomain, model: nn.Module, data: EvalSet, *, constraints:
     """The domain's metrics of ``model`` on ``data``.
 
     Raises:
-        ConfigError: a metric that selects or constrains is not among them.
+        ConfigError: a metric that selects or constrains is not among them, or they are no plain numbers.
     """
     with undisturbed(model, seed=0):
         result = domain.evaluate(model, data)
+    require_evaluation(domain, result)
     for metric in (domain.selection.name, *(item.metric for item in constraints)):
         if metric not in result.metrics:
             raise ConfigError(

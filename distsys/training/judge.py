@@ -12,6 +12,7 @@ from distsys.domains.protocol import AnyDomain, DataBundle, EvalSet, Evaluation,
 from distsys.health.judging import judge_beside_trivial, judge_constraints, judge_finite
 from distsys.health.verdict import Constraint, Verdict
 from distsys.specs import MetricSpec
+from distsys.training.answers import require_baselines
 from distsys.training.spec import RunSpec
 
 
@@ -62,6 +63,7 @@ def trivial_values(domain: AnyDomain, config: CoreConfig, bundle: DataBundle, fr
     @reused
     def find(config: CoreConfig, *, name: str, frozen: EvalSet) -> dict[str, float]:
         rows = domain.baselines(config, bundle, frozen)
+        require_baselines(domain, rows)
         metric = domain.selection.name
         return {
             label: row.metrics[metric] for label, row in rows.items() if row.kind == "trivial" and metric in row.metrics

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from distsys.config.schema import CoreConfig
 from distsys.domains.protocol import AnyDomain, Batch, Comparing, Counting, Outputs
+from distsys.training.answers import require_terms
 from distsys.training.workers import Workers
 
 Compared = Mapping[str, list[Tensor]]
@@ -32,7 +33,10 @@ class Terms(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Outputs, Mapping[str, Tensor]]:
         """What the model makes of ``batch``, and the terms of that."""
         outputs = self._domain.forward(self.model, batch, generator=generator)
-        return outputs, self.terms_of(outputs, batch)
+        terms = self.terms_of(outputs, batch)
+        if not torch.compiler.is_compiling():
+            require_terms(self._domain, outputs, terms)
+        return outputs, terms
 
     def terms_of(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Each loss term, unweighted."""

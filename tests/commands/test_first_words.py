@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def test_options_before_the_command_are_themselves_to_blame(distsys: Call) -> No
     assert code == 2
     assert err.startswith("error: --set before the command")
     assert "fix: distsys run CONFIG --set seed=1" in err
+
+
+def test_a_shell_completes_commands_and_options(distsys: Call, tmp_path: Path) -> None:
+    code, out, _ = distsys("completion", "bash")
+    assert code == 0
+    (tmp_path / "completion.sh").write_text(out)
+    asked = "COMP_WORDS=(distsys com); COMP_CWORD=1; _shtab_distsys 2>/dev/null; echo ${COMPREPLY[@]}"
+    shell = ["bash", "-c", f"source {tmp_path}/completion.sh; {asked}"]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == {"compare", "completion"}, done.stderr
 
 
 def test_a_broken_package_hides_no_other_domain(tmp_path: Path, distsys: Call) -> None:
