@@ -19,6 +19,7 @@ from distsys.pipeline import run as phases
 from distsys.pipeline.compare import Comparison, compared
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.experiment import load_experiment as experiment_of
+from distsys.pipeline.extend import extended
 from distsys.pipeline.means import Means
 from distsys.pipeline.reopened import reopened
 from distsys.pipeline.run import RunResult
@@ -100,11 +101,25 @@ def final(
 
 
 def extend(
-    experiment: Experiment | str | Path, trials: int, *, local: bool = False, workers: int = 1, quiet: bool = False
+    experiment: Experiment | str | Path,
+    *,
+    trials: int | None = None,
+    steps: int | None = None,
+    local: bool = False,
+    workers: int = 1,
+    quiet: bool = False,
 ) -> RunResult:
-    """``trials`` more for an experiment that is there, and what follows from them."""
+    """More of an experiment that is there, and what follows from it.
+
+    Args:
+        trials: so many more, or
+        steps: so many more steps of the final training, from its checkpoint.
+
+    Raises:
+        UsageError: neither is given, or both; or it has no checkpoint to go on from.
+    """
     found = _loaded(experiment, {})
-    return phases.run(found.with_more(trials), _means(found, local=local, workers=workers, quiet=quiet))
+    return extended(found, _means(found, local=local, workers=workers, quiet=quiet), trials=trials, steps=steps)
 
 
 def evaluate(place: str | Path) -> Assessment:

@@ -226,7 +226,11 @@ def compare_options(parser: Any) -> None:
 
 def extend_options(parser: Any) -> None:
     place_argument(parser)
-    parser.add_argument("--trials", type=_positive, required=True, metavar="N", help="so many more")
+    more = parser.add_mutually_exclusive_group(required=True)
+    more.add_argument("--trials", type=_positive, metavar="N", help="so many more trials")
+    more.add_argument(
+        "--steps", type=_positive, metavar="N", help="so many more steps of the final training, from its checkpoint"
+    )
     parser.add_argument("--quiet", action="store_true", help="print results only")
 
 

@@ -67,7 +67,7 @@ def test_the_folder_alone_is_the_experiment(result: RunResult, experiment: Exper
     again = distsys.load_experiment(experiment.folder)
     assert again.identity == experiment.identity
     assert distsys.run(again, local=True, quiet=True).assessment.value == result.assessment.value
-    longer = distsys.extend(experiment.folder, 1, local=True, quiet=True)
+    longer = distsys.extend(experiment.folder, trials=1, local=True, quiet=True)
     assert len(list((experiment.folder / "trials").iterdir())) == 3
     assert longer.report == result.report
 
@@ -79,5 +79,7 @@ def test_mistakes_are_told_as_the_commands_tell_them(experiment: Experiment, out
         distsys.load_experiment(tmp_path)
     with pytest.raises(UsageError, match="beside an experiment"):
         distsys.run(experiment, preset="demo")
+    with pytest.raises(UsageError, match="more of what"):
+        distsys.extend(experiment, trials=1, steps=10, local=True, quiet=True)
     with pytest.raises(UsageError, match="local with 2 workers"):
         distsys.run(experiment, local=True, workers=2)

@@ -74,15 +74,13 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def extend(options: argparse.Namespace) -> int:
-    from distsys.pipeline import run
+    from distsys.pipeline.extend import extended
     from distsys.pipeline.reopened import reopened
     from distsys.pipeline.report import final_lines
 
     place = opened(options)
-    experiment = reopened(_named(options))
-    extended, given = experiment.with_more(options.trials), means(options, place)
-    given.console.say(f"extend: {experiment.name} to {extended.config.search.trials} trials")
-    result = run.run(extended, given)
+    experiment, given = reopened(_named(options)), means(options, place)
+    result = extended(experiment, given, trials=options.trials, steps=options.steps)
     out = None if options.local else options.out
     show(options, asdict(result.assessment), "\n".join(final_lines(result.assessment, result.report, out)))
     return 3 if result.assessment.is_sick else 0

@@ -35,6 +35,7 @@ class Experiment:
         root: the folder of all experiments of this ``--out``.
         origin: whose weights its final training starts from, or None.
         earlier: the folder of an experiment whose trials its search begins with, or None.
+        final_steps: of its final training, where that goes on for so many; None takes the config's.
     """
 
     domain: AnyDomain
@@ -45,6 +46,7 @@ class Experiment:
     root: Path
     origin: Origin | None = None
     earlier: Path | None = None
+    final_steps: int | None = None
 
     @property
     def identity(self) -> str:

@@ -255,7 +255,8 @@ def _candidates(experiment: Experiment, handoff: Handoff, means: Means) -> Itera
     """
     ranked = handoff.ranked(experiment.domain.selection)
     for candidate in ranked[: 1 + experiment.config.handoff.fallbacks]:
-        spec = RunSpec(with_values(experiment.config, candidate.params), "final", origin=experiment.origin)
+        steps = {} if experiment.final_steps is None else {"final.steps": experiment.final_steps}
+        spec = RunSpec(with_values(experiment.config, {**candidate.params, **steps}), "final", origin=experiment.origin)
         try:
             say_origin(spec, experiment, means, label=f"final: trial {candidate.trial}")
         except CheckpointError as error:

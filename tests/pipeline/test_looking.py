@@ -163,6 +163,21 @@ def test_more_trials_go_on_with_those_there_are(out: Path, distsys: Call) -> Non
     assert "no experiment" in err
 
 
+def test_more_steps_go_on_from_the_checkpoint(out: Path, distsys: Call) -> None:
+    (folder,) = named(out, "sine-")
+    before = json.loads((folder / "evaluation.json").read_text())
+    code, text, err = distsys("extend", str(folder), "--steps", "60", "--local", "--out", str(out), "--json")
+    assert code == 0, err
+    (home,) = folder.glob("from-*")
+    (run,) = (home / "final").iterdir()
+    outcome = json.loads((run / "outcome.json").read_text())
+    assert outcome["spec"]["config"]["final"]["steps"] == 60
+    assert outcome["spec"]["origin"]["step"] == before["step"]
+    assert json.loads(text)["metrics"]["mae"] < before["metrics"]["mae"]
+    assert json.loads((folder / "evaluation.json").read_text()) == before
+    assert distsys("extend", str(folder), "--local", "--out", str(out))[0] == 2
+
+
 def test_only_what_the_rule_names_goes_and_never_the_best(out: Path, distsys: Call) -> None:
     items = shelved(out)
     best = min(items, key=lambda item: item.best)

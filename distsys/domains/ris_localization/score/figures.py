@@ -115,12 +115,13 @@ def _against_snr(results: Sequence[ConditionResult]) -> Figure:
         for name, (colour, rows) in lines.items():
             axes.plot(snr, [row[metric] for row in rows], marker="o", markersize=4, color=colour, label=name)
         if metric in bounds[0]:
-            axes.plot(snr, [row[metric] for row in bounds], "--", color=_BOUND, label="Cramer-Rao bound")
+            axes.plot(snr, [row[metric] for row in bounds], "--", color=_BOUND, label="Cramer-Rao bound, all sources")
             axes.set_yscale("log")
         else:
             axes.set_ylim(0.0, 1.03)
         labelled(axes, x="SNR per element, dB", y=label)
     figure.axes[0].legend(fontsize=7)
+    figure.suptitle("Errors are those of found sources alone, so that they may lie below the bound", fontsize=8)
     return figure
 
 
