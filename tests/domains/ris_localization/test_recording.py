@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,30 @@ def test_a_bad_recording_gets_one_clear_message(tmp_path: Path, arrays: dict[str
     with pytest.raises(DataError) as caught:
         read_recording(write(tmp_path, **arrays), CONFIG.data, num_sources=None)
     assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_other_files_with_arrays_are_told_with_what_converts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is run as it stands, and its file read."""
+    import h5py
+    import scipy.io
+
+    channels = CONFIG.data.num_channels
+    snapshots = (np.random.default_rng(0).normal(size=(2, channels, 4)) + 0j).astype(np.complex64)
+    monkeypatch.chdir(tmp_path)
+    np.save("one.npy", snapshots)
+    scipy.io.savemat("two.mat", {"X": snapshots})
+    with h5py.File("three.h5", "w") as file:
+        file["X"] = snapshots
+    for name, kind in (("one.npy", "a single NumPy array"), ("two.mat", "a MATLAB file"), ("three.h5", "an HDF5 file")):
+        with pytest.raises(DataError, match=f"is {kind}") as caught:
+            read_recording(Path(name), CONFIG.data, num_sources=2)
+        begin, code = caught.value.fix.split(" -c ")
+        assert begin == "python"
+        subprocess.run([sys.executable, "-c", code.strip('"')], check=True)
+        found = read_recording(Path(name).with_suffix(".npz"), CONFIG.data, num_sources=2)
+        np.testing.assert_array_equal(found.snapshots.numpy().shape, snapshots.shape)
 
 
 def test_a_file_that_is_no_npz_and_pickles_are_refused(tmp_path: Path) -> None:
