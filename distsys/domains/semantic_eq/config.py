@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from distsys.config import DataPath, Section, Share
 
@@ -43,6 +43,8 @@ class ModelConfig(Section):
     heads: Literal["clamp", "seed"] = "clamp"
     temperature: PositiveFloat = 0.1
     """Of the contrastive loss."""
+    refine_steps: NonNegativeInt = 0
+    """Gauss-Newton steps by which a code is refined against its curve, in evaluation; 0 is the encoder alone."""
 
     @model_validator(mode="after")
     def _compresses(self) -> Self:

@@ -13,6 +13,7 @@ from distsys.domains.protocol import Statistics
 from distsys.domains.semantic_eq.config import NUM_PARAMETERS, Config, ModelConfig
 from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.settings import columns
+from distsys.domains.semantic_eq.model.refine import STRIDE, refined
 from distsys.shapes import Float
 
 CURVE_POINTS = 64
@@ -84,7 +85,7 @@ class SettingAutoencoder(nn.Module):
     def __init__(self, config: ModelConfig, statistics: Statistics) -> None:
         super().__init__()
         self.statistics, self.temperature = statistics, config.temperature
-        self._is_variational = config.variant == "vae"
+        self._is_variational, self.refine_steps = config.variant == "vae", config.refine_steps
         self._bounded = bounded if config.heads == "clamp" else seed_bounded
         code = config.latent_size * (2 if self._is_variational else 1)
         self.encoder = _layers(NUM_PARAMETERS + CURVE_POINTS, config.width, config.depth, code)
@@ -109,6 +110,21 @@ class SettingAutoencoder(nn.Module):
     def encode_setting(self, u: Float[Tensor, "items 13"]) -> Float[Tensor, "items latent"]:
         """The code of settings whose response is not at hand."""
         return self.encode(u, curve_db=response_db(u)).mean
+
+    def refined(
+        self, latent: Float[Tensor, "items latent"], *, curve_db: Float[Tensor, "items points"]
+    ) -> Float[Tensor, "items latent"]:
+        """Codes of ``curve_db`` (on the response's own grid) that the encoder gave, refined; without gradients."""
+        if self.refine_steps == 0:
+            return latent
+        target_db = curve_db[:, ::STRIDE]
+
+        def response_of(code: Tensor) -> Tensor:
+            u = self.activations(code).clamp(0.0, 1.0) if self._bounded is bounded else self.decode(code)
+            return response_db(u, num_points=target_db.shape[1])
+
+        with torch.no_grad():
+            return refined(response_of, latent.detach(), target_db, steps=self.refine_steps)
 
     def activations(self, latent: Float[Tensor, "items latent"]) -> Float[Tensor, "items 13"]:
         """What the heads see: u, not yet bounded."""

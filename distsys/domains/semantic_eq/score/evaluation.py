@@ -19,7 +19,8 @@ class Found:
     """Where a model puts settings, for figures.
 
     Args:
-        latent, known: [items, latent] codes of the held-out and of the training settings of words.
+        latent, known: [items, latent] codes of the held-out and of the training settings of words, as the encoder
+            gives them: words are compared by these.
         estimate_db: [items, points] responses of the reconstructions.
     """
 
@@ -34,13 +35,15 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     assert data.reference is not None
     latent = model.encode(batch["u"], curve_db=batch["curve_db"]).mean
     known = model.encode(data.reference["u"], curve_db=data.reference["curve_db"]).mean
-    u = model.decode(latent)
+    first_db = response_db(nearest(model.decode(latent)))
+    u = model.decode(model.refined(latent, curve_db=batch["curve_db"]))
     extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
     estimate_db = response_db(nearest(u))
     errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
         "response_mae_db": float(errors.mean()),
+        "encoder_mae_db": float(metrics.response_errors_db(first_db, target_db=batch["curve_db"]).mean()),
         **metrics.parameter_errors(nearest(u), target_u=batch["u"]),
         "in_bounds_fraction": min(metrics.in_bounds_fraction(u), metrics.in_bounds_fraction(extreme)),
         "active_units": float(metrics.active_units(latent)),
