@@ -69,7 +69,9 @@ def _card(experiment: Experiment, found: Assessment) -> Card:
     warnings = [f"Warning: {item.cause}: {item.evidence}. {item.fix}" for item, _ in by_cause(found.verdicts)]
     held = ", ".join(f"{name} {number(row['value'])} ({row['band']})" for name, row in found.constraints.items())
     lines = [*_rank_lines(found), *([f"Every constraint holds: {held}."] if held else []), *warnings]
-    lines.append(f"To use it: distsys predict {experiment.domain.name} --checkpoint {found.checkpoint}")
+    place = experiment.home
+    shown = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+    lines.append(f"To use it: distsys predict {experiment.domain.name} --checkpoint {shown}")
     return Card(True, "Healthy", value, what, lines)
 
 

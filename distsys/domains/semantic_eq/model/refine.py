@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.autograd import forward_ad
 
 from distsys.shapes import Float
 
@@ -36,16 +36,13 @@ def refined(
         response_of: [items, points] in dB of codes; differentiable forwards.
         target_db: [items, points].
     """
-    num_items, size = latent.shape
-    directions = torch.eye(size, dtype=latent.dtype, device=latent.device)[:, None, :].expand(size, num_items, size)
-    damping = latent.new_full((num_items, 1), _DAMPING)
+    damping = latent.new_full((len(latent), 1), _DAMPING)
     residual = response_of(latent) - target_db
     best, least = latent, residual.abs().mean(dim=1)
     for step in range(steps):
         counts_magnitudes = step >= _SQUARES_SHARE * steps
         weights = 1.0 / residual.abs().clamp(min=_LEAST_DB) if counts_magnitudes else torch.ones_like(residual)
-        slopes = vmap(lambda along, code=latent: jvp(response_of, (code,), (along,))[1])(directions).permute(1, 2, 0)
-        tried = latent - _step(slopes, residual, weights, damping)
+        tried = latent - _step(_slopes(response_of, latent), residual, weights, damping)
         there = response_of(tried) - target_db
         order = 1.0 if counts_magnitudes else 2.0
         is_better = _cost(there, order) < _cost(residual, order)
@@ -56,6 +53,16 @@ def refined(
         best = latent.where((error < least)[:, None], best)
         least = torch.minimum(error, least)
     return best
+
+
+def _slopes(response_of: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
+    """[items, points, latent], all directions of all items in one forward pass."""
+    num_items, size = latent.shape
+    along = torch.eye(size, dtype=latent.dtype, device=latent.device).repeat_interleave(num_items, dim=0)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(latent.repeat(size, 1), along)
+        slopes: Tensor = forward_ad.unpack_dual(response_of(dual)).tangent
+    return slopes.view(size, num_items, -1).permute(1, 2, 0)
 
 
 def _step(slopes: Tensor, residual: Tensor, weights: Tensor, damping: Tensor) -> Tensor:
