@@ -27,7 +27,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("right", "wrong", "told"), MISTAKES, ids=[told[-24:] for _, _, told in MISTAKES])
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [pytest.param(*item, marks=[pytest.mark.slow] if number % 2 else []) for number, item in enumerate(MISTAKES)],
+    ids=[told[-24:] for _, _, told in MISTAKES],
+)
 def test_a_mistake_is_told(tmp_path: Path, right: str, wrong: str, told: str) -> None:
     install(tmp_path)
     module = tmp_path / "sine_domain" / "__init__.py"

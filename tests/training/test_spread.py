@@ -32,6 +32,8 @@ from tests.training.test_golden import ROOT, SETTINGS
 
 STEPS, FEW_STEPS = 50, 5
 TOLERANCE = 1e-5
+ON_THE_WAY = 3e-5
+"""Of each loss before the last: rounding is another one on another processor, and one step in 400 was off by 1.1e-5."""
 """Relative, of losses and of each tensor's largest weight."""
 EPS = 1e-3
 """Of AdamW here: with its own 1e-8 it makes whole steps of gradients that are nothing but rounding."""
@@ -154,7 +156,8 @@ def by_two(cases: Sequence[str], folder: Path, *, steps: int = STEPS) -> dict[tu
 
 def assert_alike(found: Sequence[Trained], expected: Sequence[Trained], label: str) -> None:
     for one, other in zip(found, expected, strict=True):
-        assert one.losses == pytest.approx(other.losses, rel=TOLERANCE, abs=1e-6), f"{label}, {other.term}"
+        assert one.losses == pytest.approx(other.losses, rel=ON_THE_WAY, abs=1e-6), f"{label}, {other.term}"
+        assert one.losses[-1] == pytest.approx(other.losses[-1], rel=TOLERANCE, abs=1e-6), f"{label}, {other.term}"
         for name, tensor in other.weights.items():
             size = float(tensor.abs().max()) if tensor.is_floating_point() else 0.0
             apart = float((one.weights[name].double() - tensor.double()).abs().max())
