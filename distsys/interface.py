@@ -24,6 +24,7 @@ from distsys.pipeline.means import Means
 from distsys.pipeline.reopened import reopened
 from distsys.pipeline.run import RunResult
 from distsys.pipeline.search import SearchResult
+from distsys.storage.connect import is_uri
 from distsys.storage.store import local_copy, local_of, open_place
 from distsys.training.assess import Assessment, assess, find_checkpoint, load_model
 from distsys.training.team import Team
@@ -42,12 +43,14 @@ def load_experiment(
     Args:
         settings: dotted config path to value, as ``--set`` takes them; ``{"search.trials": 4}``.
         space: search space; the domain's own when absent.
-        out: folder, or URI of an object store, for everything that is written.
+        out: folder for everything that is written; object stores are for the command line.
 
     Raises:
         ConfigError: with every problem of the config or of the search space.
-        UsageError: the folder is no experiment's.
+        UsageError: the folder is no experiment's, or ``out`` is no folder.
     """
+    if is_uri(str(out)):
+        raise UsageError(f"out = {out}", expected="a folder", fix=f"distsys run ... --out {out} keeps it in the store")
     if Path(config).is_dir():
         if preset or settings or space:
             raise UsageError(f"{config} with a preset, settings or a space", expected="a folder alone: it has its own")

@@ -79,6 +79,8 @@ def test_mistakes_are_told_as_the_commands_tell_them(experiment: Experiment, out
         distsys.load_experiment(tmp_path)
     with pytest.raises(UsageError, match="beside an experiment"):
         distsys.run(experiment, preset="demo")
+    with pytest.raises(UsageError, match="out = s3://bucket/runs"):
+        distsys.load_experiment("semantic_eq", out="s3://bucket/runs")
     with pytest.raises(UsageError, match="more of what"):
         distsys.extend(experiment, trials=1, steps=10, local=True, quiet=True)
     with pytest.raises(UsageError, match="local with 2 workers"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from distsys.commands.experiments import means, named_place, opened
 from distsys.commands.output import require_writable, show
 from distsys.errors import UsageError
+from distsys.storage.connect import is_uri
 from distsys.storage.store import reading
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def clean(options: argparse.Namespace) -> int:
             expected="--older-than, --state or --larger-than",
             fix="e.g. --older-than 30d",
         )
+    if is_uri(str(options.out)):
+        raise UsageError(f"clean --out {options.out}", expected="a folder", fix="remove it by the store's own tools")
     rule = Rule(options.older_than, frozenset(options.states), options.larger_than)
     found = to_clear(shelved(reading(options.out).local), rule)
     size = sum(item.size for item in found)

@@ -201,6 +201,7 @@ def test_only_what_the_rule_names_goes_and_never_the_best(out: Path, distsys: Ca
         (("--older-than", "30"), "'30' is not an age such as 12h"),
         (("--larger-than", "much"), "'much' is not a size"),
         (("--state", "old"), "invalid choice: 'old'"),
+        (("--older-than", "1h", "--out", "s3://bucket/runs"), "clean --out s3://bucket/runs"),
     ],
 )
 def test_a_rule_that_says_nothing_is_refused(
