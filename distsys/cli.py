@@ -17,7 +17,7 @@ from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.jobs import jobs, logs, stop, submit
 from distsys.commands.looking import clean, compare, extend, list_all, report, status
-from distsys.commands.models import evaluate, export, predict, ui
+from distsys.commands.models import evaluate, export, predict, register, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
 from distsys.errors import DistsysError, Interrupted, UsageError
@@ -47,6 +47,7 @@ from distsys.options import (
     place_argument,
     plan_options,
     predict_options,
+    register_options,
     submit_options,
     training_options,
     ui_options,
@@ -173,6 +174,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("clean", clean, "remove experiments, never the best of a domain", (clean_options,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
+    ("register", register, "a healthy model into MLflow's registry, to be loaded and served", (register_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),
     (
         "submit",

@@ -13,8 +13,8 @@ from typing import Any
 
 from distsys.console import Console
 from distsys.domains.protocol import Prediction
+from distsys.domains.requests import read_request
 from distsys.errors import UsageError
-from distsys.options import read_request
 from distsys.pipeline import run as phases
 from distsys.pipeline.compare import Comparison, compared
 from distsys.pipeline.experiment import Experiment
@@ -26,7 +26,7 @@ from distsys.pipeline.run import RunResult
 from distsys.pipeline.search import SearchResult
 from distsys.storage.connect import is_uri
 from distsys.storage.store import local_copy, local_of, open_place
-from distsys.training.assess import Assessment, assess, find_checkpoint, load_model
+from distsys.training.assess import Assessment, Loaded, assess, find_checkpoint, load_model
 from distsys.training.team import Team
 
 
@@ -145,7 +145,15 @@ def predict(place: str | Path, **request: Any) -> Prediction:
         place: as for :func:`evaluate`.
         request: the domain's options, with _ for -.
     """
-    loaded = load_model(find_checkpoint(local_copy(place)))
+    return ask(load_model(find_checkpoint(local_copy(place))), request)
+
+
+def ask(loaded: Loaded, request: Mapping[str, Any]) -> Prediction:
+    """The same of a model that is loaded already.
+
+    Raises:
+        UsageError: the request does not fit the model's domain.
+    """
     known = loaded.domain.request.model_fields
     if unknown := sorted(set(request) - set(known)):
         raise UsageError(f"{loaded.domain.name} is not asked for {', '.join(unknown)}", expected=", ".join(known))

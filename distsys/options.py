@@ -268,6 +268,11 @@ def export_options(parser: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
 
 
+def register_options(parser: Any) -> None:
+    place_argument(parser)
+    parser.add_argument("--name", metavar="NAME", help="of the registered model (default: its domain's)")
+
+
 def ui_options(parser: Any) -> None:
     out_option(parser)
     parser.add_argument("--port", type=_positive, default=5000, metavar="N", help="port on 127.0.0.1 (default: 5000)")
@@ -331,7 +336,12 @@ def _scaled(text: str, units: dict[str, float], expected: str) -> float:
     raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
 
 
-def request_parser(domain: Any) -> argparse.ArgumentParser:
+def request_parser(domain: Any, *, is_table: bool = False) -> argparse.ArgumentParser:
+    """Of ``distsys predict``.
+
+    Args:
+        is_table: what is asked stands in a table, so that nothing else must be said.
+    """
     parser = Parser(prog=f"distsys predict {domain.name}")
     parser.add_argument("--checkpoint", type=_place, required=True, help="checkpoint, run or experiment folder")
     parser.add_argument(
@@ -343,34 +353,34 @@ def request_parser(domain: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument(
+        "--requests",
+        type=Path,
+        metavar="FILE.csv",
+        help="ask many at once, a row each: columns are these options, and 'name' of the answer; -o names a folder, "
+        "and what it answers already is not asked again. A folder in place of a file asks about every file in it",
+    )
+    parser.add_argument(
+        "--format", metavar="SUFFIX", help="of many answers: .json, .csv and so on, or 'folder' (default: the first)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     fields = domain.request.model_fields
     files = [name for name, field in fields.items() if field.annotation is Path and field.is_required()]
     for name, field in fields.items():
-        flag = f"--{name.replace('_', '-')}"
         if name in files[:1]:
-            parser.add_argument(name, metavar="FILE", help=field.description)
+            parser.add_argument(
+                name,
+                metavar="FILE",
+                nargs="?" if is_table else None,
+                default=argparse.SUPPRESS,
+                help=field.description,
+            )
             continue
         parser.add_argument(
-            flag, dest=name, required=field.is_required(), default=argparse.SUPPRESS, help=field.description
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            required=field.is_required() and not is_table,
+            default=argparse.SUPPRESS,
+            help=field.description,
         )
     return parser
-
-
-def read_request(domain: Any, values: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from distsys.config.validate import plain_message
-    from distsys.config.yaml_file import parse_value
-
-    fields = domain.request.model_fields
-    given = {
-        name: value if fields[name].annotation in (str, Path) else parse_value(value)
-        for name, value in values.items()
-        if name in fields
-    }
-    try:
-        return domain.request.model_validate(given, strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
-        raise UsageError(f"{flag} = {first['input']!r}", expected=plain_message(first)) from None

@@ -32,6 +32,7 @@ ORDER = [
     "pipeline",
     "options",
     "interface",
+    "served",
     "commands",
     "cli",
     "__main__",

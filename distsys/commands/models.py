@@ -9,12 +9,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distsys.commands.output import require_writable, show
+from distsys.console import Console
 from distsys.errors import UsageError
 from distsys.health.verdict import Verdict
-from distsys.options import read_request, request_parser
+from distsys.options import request_parser
 from distsys.storage.store import local_copy, local_of
+
+if TYPE_CHECKING:
+    from distsys.domains.protocol import AnyDomain
+    from distsys.pipeline.batch import Question
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -28,6 +34,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     from distsys.domains.registry import get_domain
+    from distsys.domains.requests import read_request
+    from distsys.pipeline.batch import questions_of
     from distsys.training.assess import find_checkpoint, known_verdicts, load_model
 
     if options.domain in (None, "-h", "--help"):
@@ -35,7 +43,11 @@ def predict(options: argparse.Namespace) -> int:
         print("\n'distsys predict DOMAIN --help' lists the options")
         return 0
     domain = get_domain(options.domain)
-    asked = request_parser(domain).parse_args(options.rest)
+    asked = request_parser(domain, is_table=_names_table(options.rest)).parse_args(options.rest)
+    if (questions := questions_of(domain, vars(asked), asked.requests)) is not None:
+        return _predict_many(domain, asked, questions)
+    if asked.format:
+        raise UsageError(f"--format {asked.format} for one answer", fix="the suffix of -o FILE picks the format")
     request = read_request(domain, vars(asked))
     if asked.output and any(isinstance(item, Path) and item.resolve() == asked.output.resolve() for _, item in request):
         raise UsageError(f"-o {asked.output}: is a file that is asked about", fix="name another one")
@@ -58,6 +70,41 @@ def predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def _names_table(words: Sequence[str]) -> bool:
+    return any(word.split("=")[0] == "--requests" for word in words)
+
+
+def _predict_many(domain: AnyDomain, asked: argparse.Namespace, questions: Sequence[Question]) -> int:
+    """Every answer into the folder ``-o``; 2 where some could not be given."""
+    from distsys.pipeline.batch import TABLE, answer_all
+    from distsys.training.assess import find_checkpoint, known_verdicts, load_model
+
+    if asked.output is None:
+        raise UsageError(f"{len(questions)} answers", fix="name a folder for them with -o FOLDER")
+    require_writable(asked.output, option=f"-o {asked.output}")
+    checkpoint = find_checkpoint(local_copy(asked.checkpoint))
+    loaded = load_model(checkpoint, domain=domain)
+    _warn(known_verdicts(checkpoint))
+    asked.output.mkdir(parents=True, exist_ok=True)
+    with Console(quiet=asked.quiet).bar("asking", len(questions)) as bar:
+        tally = answer_all(
+            lambda request: domain.predict(loaded.model, request),
+            domain,
+            questions,
+            asked.output,
+            model=loaded.source.digest,
+            form=asked.format,
+            progress=bar.update,
+        )
+    for name, why in tally.refused.items():
+        print(f"error: {name}: {why}", file=sys.stderr)
+    earlier = f", {len(tally.earlier)} were there already" if tally.earlier else ""
+    refused = f", {len(tally.refused)} of {len(questions)} could not be given" if tally.refused else ""
+    text = f"wrote {len(tally.answered)} answers{earlier}{refused}; all of them: {asked.output / TABLE}"
+    show(asked, {**asdict(tally), "table": str(asked.output / TABLE)}, text)
+    return 2 if tally.refused else 0
+
+
 def _warn(verdicts: Sequence[Verdict]) -> None:
     """What is known to be wrong with a model that is used all the same."""
     for verdict in verdicts:
@@ -66,18 +113,29 @@ def _warn(verdicts: Sequence[Verdict]) -> None:
 
 
 def export(options: argparse.Namespace) -> int:
-    from distsys.domains.protocol import Exporting
     from distsys.training.assess import find_checkpoint, known_verdicts, load_model
+    from distsys.training.program import export as exported
 
     require_writable(options.output.absolute().parent, option=f"-o {options.output}")
     checkpoint = find_checkpoint(_named_place(options))
-    loaded = load_model(checkpoint)
-    if not isinstance(loaded.domain, Exporting):
-        raise UsageError(f"models of '{loaded.domain.name}' cannot be exported", fix="ask them with 'distsys predict'")
-    files = loaded.domain.export(loaded.model)
+    suffix = options.output.suffix.lower()
+    files = {suffix: exported(load_model(checkpoint), suffix)}
     _warn(known_verdicts(checkpoint))
     size = _write(options.output, files)
     show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
+    return 0
+
+
+def register(options: argparse.Namespace) -> int:
+    from distsys.pipeline.registering import registered
+    from distsys.training.assess import find_checkpoint, load_model
+
+    found = registered(load_model(find_checkpoint(_named_place(options))), name=options.name)
+    text = (
+        f"registered {found.uri} in {found.store}\n"
+        f"load it where MLFLOW_TRACKING_URI names that store: mlflow.pyfunc.load_model({found.uri!r}).predict(table)"
+    )
+    show(options, {**asdict(found), "uri": found.uri}, text)
     return 0
 
 

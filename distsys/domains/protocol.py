@@ -284,12 +284,36 @@ class Inspecting(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A model as a function of tensors alone, which can be written down for whoever has no distsys.
+
+    Args:
+        module: takes the ``inputs`` in their order and gives a tensor for each of ``outputs``.
+        inputs: examples by name, with which it is traced.
+        check: other inputs of other sizes, on which what was written must give what ``module`` gives.
+        free: names of the axes of inputs and outputs that may have another length, by tensor and axis.
+        about: what a user of the program must know: plain values, written along with it.
+        tolerance: of the peak of an output, by which what was written may differ.
+        no_onnx: why there is no ONNX form; empty where there is one.
+    """
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    check: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    free: Mapping[str, Mapping[int, str]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-5
+    no_onnx: str = ""
+
+
 @runtime_checkable
 class Exporting(Protocol):
     """What a domain has besides, whose models can run without distsys."""
 
-    def export(self, model: Any) -> Mapping[str, bytes]:
-        """The model as a program, by file suffix; its output was compared with the model's after loading."""
+    def program(self, model: Any) -> Program:
+        """What of ``model``, a copy on the CPU without gradients, runs on its own."""
         ...
 
 

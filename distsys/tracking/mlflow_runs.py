@@ -48,6 +48,7 @@ class MlflowStore:
 
     Attributes:
         notes: what its user should know of how it was found.
+        client: MLflow's, connected.
         num_told_again: runs that a store of this place held before, and this one did not.
     """
 
@@ -58,10 +59,10 @@ class MlflowStore:
         location = None
         if is_default(root, self.uri):
             location = artifact_root(root)
-            self._client, note = connect_file(database_path(root))
+            self.client, note = connect_file(database_path(root))
             self.notes += [note] if note else []
         else:
-            self._client = connect(self.uri)
+            self.client = connect(self.uri)
         self._experiment_id, self._identity = self._experiment(experiment_name, location)
 
     def push(self, folder: Path) -> None:
@@ -97,20 +98,20 @@ class MlflowStore:
 
     def _experiment(self, name: str, location: str | None) -> tuple[str, str]:
         """Id and identity of the experiment."""
-        known = self._client.get_experiment_by_name(name)
+        known = self.client.get_experiment_by_name(name)
         if known is None:
             # The kind opens the pages for training runs.
             tags = {"mlflow.experimentKind": "custom_model_development", _STORE_TAG: secrets.token_hex(8)}
             try:
-                self._client.create_experiment(name, artifact_location=location, tags=tags)
+                self.client.create_experiment(name, artifact_location=location, tags=tags)
             except Exception as error:
                 if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise
-            known = self._client.get_experiment_by_name(name)
+            known = self.client.get_experiment_by_name(name)
         identity = known.tags.get(_STORE_TAG)
         if identity is None:  # an earlier version made it
             identity = secrets.token_hex(8)
-            self._client.set_experiment_tag(known.experiment_id, _STORE_TAG, identity)
+            self.client.set_experiment_tag(known.experiment_id, _STORE_TAG, identity)
         return str(known.experiment_id), identity
 
     def _new_ledger(self) -> Ledger:
@@ -132,13 +133,13 @@ class MlflowStore:
             ledger.run_id = self._find(folder) or self._create(folder, record)
             params = [_param(key, value) for key, value in record.params.items()]
             for some in _chunks(params, MAX_PARAMS):
-                self._client.log_batch(ledger.run_id, params=some)
+                self.client.log_batch(ledger.run_id, params=some)
             ledger.save(folder, uri=self.uri)
         return ledger
 
     def _holds(self, run_id: str) -> bool:
         try:
-            self._client.get_run(run_id)
+            self.client.get_run(run_id)
         except Exception as error:
             if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -150,7 +151,7 @@ class MlflowStore:
         text = str(folder.resolve())
         quote = '"' if "'" in text else "'"
         query = f"tags.`{FOLDER_TAG}` = {quote}{text}{quote}"
-        runs = self._client.search_runs([self._experiment_id], filter_string=query, max_results=1)
+        runs = self.client.search_runs([self._experiment_id], filter_string=query, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 
     def _create(self, folder: Path, record: RunRecord) -> str:
@@ -158,11 +159,11 @@ class MlflowStore:
         tags |= {"mlflow.runName": record.name, "distsys.kind": record.kind, FOLDER_TAG: str(folder.resolve())}
         if (parent := parent_of(folder, record)) is not None:
             tags["mlflow.parentRunId"] = self._created(parent).run_id
-        run = self._client.create_run(
+        run = self.client.create_run(
             self._experiment_id, start_time=read_start_ms(folder), tags=tags | _source(record), run_name=record.name
         )
         if inputs := _datasets(record):
-            self._client.log_inputs(run.info.run_id, datasets=inputs)
+            self.client.log_inputs(run.info.run_id, datasets=inputs)
         return str(run.info.run_id)
 
     def _push_metrics(self, folder: Path, ledger: Ledger) -> None:
@@ -173,7 +174,7 @@ class MlflowStore:
                 lines.append(line)  # one by one: those before a damaged one are kept
         finally:
             for some in _chunks(_metrics(line for line, _ in lines), MAX_METRICS):
-                self._client.log_batch(ledger.run_id, metrics=some)
+                self.client.log_batch(ledger.run_id, metrics=some)
             if lines:
                 ledger.offset = lines[-1][1]
 
@@ -182,7 +183,7 @@ class MlflowStore:
             path = folder / ARTIFACTS / name
             _require_readable(path)
             parent = str(Path(name).parent)
-            self._client.log_artifact(ledger.run_id, str(path), None if parent == "." else parent)
+            self.client.log_artifact(ledger.run_id, str(path), None if parent == "." else parent)
             ledger.artifacts[name] = mark
 
     def _push_status(self, folder: Path, ledger: Ledger) -> None:
@@ -191,20 +192,20 @@ class MlflowStore:
         now = read_status(folder)
         if ledger.status == (now.status, now.time_ms):
             return
-        self._client.set_tag(ledger.run_id, STATUS_TAG, now.status)
+        self.client.set_tag(ledger.run_id, STATUS_TAG, now.status)
         if now.message or ledger.status[0]:
-            self._client.set_tag(ledger.run_id, MESSAGE_TAG, now.message[:MAX_TAG])
+            self.client.set_tag(ledger.run_id, MESSAGE_TAG, now.message[:MAX_TAG])
         if now.status == "pruned":
-            self._client.set_tag(ledger.run_id, "pruned", "stopped early: others were clearly better")
+            self.client.set_tag(ledger.run_id, "pruned", "stopped early: others were clearly better")
         if now.verdicts or now.status in ("finished", "pruned"):
             for name, value in health_tags(now.verdicts).items():
-                self._client.set_tag(ledger.run_id, name, value[:MAX_TAG])
+                self.client.set_tag(ledger.run_id, name, value[:MAX_TAG])
         # MLflow has no word for the other three: the run was ended from outside.
         status = MLFLOW_STATUS.get(now.status, "KILLED")
         if status == "RUNNING":
-            self._client.update_run(ledger.run_id, status=status)
+            self.client.update_run(ledger.run_id, status=status)
         else:
-            self._client.set_terminated(ledger.run_id, status=status, end_time=now.time_ms)
+            self.client.set_terminated(ledger.run_id, status=status, end_time=now.time_ms)
         ledger.status = (now.status, now.time_ms)
 
 

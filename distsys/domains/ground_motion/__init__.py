@@ -13,6 +13,7 @@ from distsys.domains.protocol import (
     Generation,
     Inspection,
     MetricSpec,
+    Program,
     RoundTrip,
     Statistics,
     TermSpec,
@@ -62,3 +63,7 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """A motion written and read again, in PEER's format and over its peak."""
         return self._room("data.rereading").round_trip(batch["motion"])
+
+    def program(self, model: Committee) -> Program:
+        """A part below 1 Hz and noise to motions."""
+        return self._room("program").program(model)

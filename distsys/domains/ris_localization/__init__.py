@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Program, RoundTrip, Statistics, TermSpec
 from distsys.domains.ris_localization.config import MAX_SOURCES, Config, Request
 from distsys.health.verdict import Constraint
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distsys.domains.ris_localization.data.scenes import SceneSource
-    from distsys.domains.ris_localization.model.network import CovarianceNet  # noqa: F401 - stands in quotes below
+    from distsys.domains.ris_localization.model.network import CovarianceNet
 
 
 class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
@@ -65,3 +65,7 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Places of sources through angles and ranges and back."""
         return self._room("data.geometry").round_trip(batch["uvq"], batch["num_sources"])
+
+    def program(self, model: CovarianceNet) -> Program:
+        """Snapshots to the factors of a covariance."""
+        return self._room("program").program(model)

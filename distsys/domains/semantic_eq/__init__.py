@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Outputs, RoundTrip, Statistics, TermSpec
+from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Outputs, Program, RoundTrip, Statistics, TermSpec
 from distsys.domains.semantic_eq.config import Config, Request
 from distsys.domains.semantic_eq.data.settings import PARAMETERS
 from distsys.health.verdict import Constraint
@@ -14,7 +14,7 @@ from distsys.health.verdict import Constraint
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distsys.domains.semantic_eq.model.network import SettingAutoencoder  # noqa: F401 - stands in quotes below
+    from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 
 
 class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
@@ -53,3 +53,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Every parameter through u and back."""
         return self._room("data.settings").round_trip(batch["u"])
+
+    def program(self, model: SettingAutoencoder) -> Program:
+        """Settings moved towards words."""
+        return self._room("program").program(model)

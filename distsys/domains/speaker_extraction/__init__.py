@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, EvalSet, Evaluation, FieldSpec, MetricSpec, RoundTrip, Statistics, TermSpec
+from distsys.domains.protocol import (
+    Batch,
+    EvalSet,
+    Evaluation,
+    FieldSpec,
+    MetricSpec,
+    Program,
+    RoundTrip,
+    Statistics,
+    TermSpec,
+)
 from distsys.domains.speaker_extraction.config import RMS_RATIO_BAND, Config, Request
 from distsys.health.verdict import Constraint
 
@@ -51,9 +61,9 @@ class SpeakerExtraction(DomainInRooms[Config, "Extractor"]):
         """Mixtures, enrolments, targets and estimates to listen to."""
         return self._room("score.samples").samples(model, data, evaluation)
 
-    def export(self, model: Extractor) -> Mapping[str, bytes]:
-        """The extractor as a program that needs no distsys, by file suffix."""
-        return self._room("model.export").export(model)
+    def program(self, model: Extractor) -> Program:
+        """Waveforms to waveforms."""
+        return self._room("program").program(model)
 
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """A mixture through the transform that masks are laid over, and back."""

@@ -1,8 +1,7 @@
-"""The scan against a plain loop, and what the extractor promises: level, length, causality, export."""
+"""The scan against a plain loop, and what the extractor promises: level, length, causality."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,8 @@ from distsys.domains.speaker_extraction import answer as answer_module
 from distsys.domains.speaker_extraction.answer import extract
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
 from distsys.domains.speaker_extraction.model.bands import Bands, band_widths
-from distsys.domains.speaker_extraction.model.export import export
 from distsys.domains.speaker_extraction.model.network import Extractor, rms_of
 from distsys.domains.speaker_extraction.model.scan import GatedScan, _Mix, scan
-from distsys.errors import RunFailed
 from tests.domains.speaker_extraction.support import SMALL_MODEL, small_config
 
 
@@ -188,22 +185,3 @@ def test_a_long_recording_is_worked_on_in_pieces_that_fit_together(
         pieces = extract(made, mixture, enrolment)
     assert pieces.shape == whole.shape
     assert float((pieces - whole).square().mean().sqrt()) < 0.05 * float(whole.square().mean().sqrt())
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("causal", [True, False])
-def test_an_exported_program_gives_the_models_output_at_any_length(causal: bool) -> None:
-    made = model(causal=causal)
-    loaded = torch.jit.load(io.BytesIO(export(made)[".pt"]))
-    assert "Device = prim::Constant" not in str(loaded.inlined_graph)  # it would stay where it was traced
-    for seconds in (0.3, 1.7):
-        inputs = sound(1, int(8000 * seconds)), sound(1, 3, 5000, seed=1)
-        with torch.no_grad():
-            assert torch.allclose(loaded(*inputs), made(*inputs), atol=1e-6)
-    assert made(sound(1, 900), sound(1, 1, 900)).requires_grad  # the model itself is as it was
-
-
-def test_an_export_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.jit, "load", lambda _: lambda *inputs: model()(*inputs) + 0.01)
-    with pytest.raises(RunFailed, match="differs from the model"):
-        export(model())

@@ -38,7 +38,7 @@ def inputs_of(conditioning: Float[Tensor, "batch time"]) -> Float[Tensor, "batch
         parts.append(torch.fft.irfft(spectrum * ((frequency > low) & (frequency <= high)), WINDOW))
     envelopes = [_log_rms(frames_of(half_power(torch.fft.rfft(part)))) for part in parts]
     arrived = arrived_share(frames_of(unit.square()))
-    wave = unit.view(len(unit), NUM_FRAMES, -1).mean(dim=-1)
+    wave = unit.unflatten(-1, (NUM_FRAMES, -1)).mean(dim=-1)
     before, after = (arrived + 1e-3).log(), (1.0 - arrived + 1e-3).log()
     return torch.stack((wave, *envelopes, 0.5 * before, 0.5 * after), dim=1)
 

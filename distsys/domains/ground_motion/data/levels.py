@@ -45,7 +45,7 @@ def features_of(
     peak = conditioning.abs().amax(dim=-1) / level
     arrived = arrived_share(conditioning.square())
     quantiles = torch.tensor([0.05, 0.5, 0.75, 0.95], device=arrived.device)
-    times_s = torch.searchsorted(arrived.contiguous(), quantiles.expand(len(arrived), -1).contiguous()) / RATE_HZ
+    times_s = torch.searchsorted(arrived.contiguous(), quantiles.expand(arrived.shape[0], -1).contiguous()) / RATE_HZ
     durations = (times_s[:, 1:] - times_s[:, :1]).clamp(min=0.05).log()
     power = torch.fft.rfft(conditioning).abs().square()
     frequency = frequencies_hz().to(power.device)

@@ -6,6 +6,8 @@ twice is the low-pass, and a motion is exactly the sum of its parts.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -121,8 +123,33 @@ def over_time(frames: Float[Tensor, "*batch frames"]) -> Float[Tensor, "*batch t
     return flat.view(*frames.shape[:-1], WINDOW)
 
 
+class GivenNoise:
+    """Noise that was drawn elsewhere, handed out in the order in which it is asked for.
+
+    Args:
+        values: [batch, count, numbers] for as many motions; None counts how many ``numbers`` one motion asks for.
+    """
+
+    def __init__(self, values: Tensor | None) -> None:
+        self._values, self.numbers = values, 0
+
+    def take(self, shape: Sequence[int]) -> Tensor:
+        """The next of every motion, whose axes are the first two of ``shape``, or made one."""
+        if self._values is None:
+            self.numbers += math.prod(shape)
+            return torch.zeros(*shape)
+        batch, count = self._values.shape[:2]
+        has_both = len(shape) > 1 and (int(shape[0]), int(shape[1])) == (int(batch), int(count))
+        own = [int(length) for length in shape[2 if has_both else 1 :]]
+        begin, self.numbers = self.numbers, self.numbers + math.prod(own)
+        taken = self._values[..., begin : self.numbers].unflatten(-1, own)
+        return taken if has_both else taken.flatten(0, 1)
+
+
 def normal(*shape: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """Standard normal noise of ``shape``, the same whatever the device when the generator is a CPU's."""
+    if isinstance(generator, GivenNoise):  # a program's: it has no generator
+        return generator.take(shape)
     return torch.randn(shape, generator=generator, device=generator.device).to(device)
 
 

@@ -34,7 +34,7 @@ class Diffusing(Member):
 
     def _denoise(self, conditioning: Tensor, grid: Tensor) -> Denoise:
         def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoiser(noisy, sigma.expand(len(noisy)), conditioning)
+            return self.denoiser(noisy, sigma.expand(noisy.shape[0]), conditioning)
 
         return denoise
 

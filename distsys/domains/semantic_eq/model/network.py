@@ -43,6 +43,8 @@ class _OneSidedClamp(torch.autograd.Function):
 
 def bounded(activation: Float[Tensor, "items 13"]) -> Float[Tensor, "items 13"]:
     """u in [0, 1] from unbounded activations, rails included, alive outside; NaN stays NaN."""
+    if not torch.is_grad_enabled():
+        return activation.clamp(0.0, 1.0)
     clamped: Tensor = _OneSidedClamp.apply(activation)  # type: ignore[no-untyped-call]
     return clamped
 
