@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "distsys"
 DOMAINS = PACKAGE / "domains"
-ROOMS = ("config", "data", "model", "score", "answer")
+ROOMS = ("config", "data", "model", "score", "answer", "program")
 """Of a domain, in the order in which they build on each other; its ``__init__`` declares and may name all."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
@@ -77,7 +77,7 @@ def test_a_broken_wall_is_seen(place: str, source: str) -> None:
 def test_every_domain_has_the_same_rooms() -> None:
     for name in domain_names():
         there = {path.name for path in (DOMAINS / name).iterdir() if path.name != "__pycache__"}
-        assert there == {"__init__.py", "config.py", "answer.py", "data", "model", "score"}, name
+        assert there == {"__init__.py", "config.py", "answer.py", "program.py", "data", "model", "score"}, name
         for file in ("data/bundle", "model/network", "model/terms", "score/evaluation", "score/baselines"):
             assert (DOMAINS / name / f"{file}.py").is_file(), f"{name}/{file}"
 

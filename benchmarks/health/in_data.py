@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.health.altered import Change, with_batches, with_statistics
 from benchmarks.health.injections import GROUND, RIS, SPEECH, WORDS, add
 from distsys.domains.protocol import Batch
-from distsys.domains.semantic_eq.data.settings import columns, decode_setting
+from distsys.domains.semantic_eq.data.settings import SAFE, columns
 from distsys.health.causes import NOISE_RATIO, OUT_OF_RANGE, STALE_STATISTICS
 
 _SIGNALS = {GROUND: ("motion",), RIS: ("snapshots",), WORDS: ("curve_db",), SPEECH: ("mixture", "sources")}
@@ -50,7 +50,7 @@ def _one_scale(hz: float) -> Change:
     """dB, frequencies in units of ``hz``, and Q brought to 0 to 1 by one range for all of them."""
 
     def change(batch: dict[str, Tensor]) -> Batch:
-        physical = decode_setting(batch["u"].double())
+        physical = SAFE.decode(batch["u"].double())
         physical[:, columns("freq")] /= hz
         low, high = physical.min(), physical.max()
         return {**batch, "u": ((physical - low) / (high - low)).float()}

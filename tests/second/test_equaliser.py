@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from distsys.domains.semantic_eq.config import NUM_PARAMETERS
 from distsys.domains.semantic_eq.data.response import SAMPLE_RATE_HZ, band_responses_db, frequency_grid_hz
-from distsys.domains.semantic_eq.data.settings import BANDS, SHELF_Q, decode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, SAFE, SHELF_Q
 from distsys.domains.semantic_eq.score.metrics import NUM_NEIGHBOURS, knn_accuracy, silhouette
 
 
@@ -58,7 +58,7 @@ def prototype(kind: str, a: float, q: float) -> tuple[list[float], list[float]]:
 def test_responses_are_those_of_scipy_s_bilinear_transform() -> None:
     """SciPy moves the analogue filter and makes it digital; its float64 coefficients cancel near 20 Hz to 1e-10 dB."""
     u = torch.rand(20, NUM_PARAMETERS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    physical, found = decode_setting(u).numpy(), band_responses_db(u).numpy()
+    physical, found = SAFE.decode(u).numpy(), band_responses_db(u, SAFE).numpy()
     omega = 2.0 * np.pi * frequency_grid_hz().numpy() / SAMPLE_RATE_HZ
     for row in range(20):
         for index, band in enumerate(BANDS):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distsys.domains.kit import DomainInRooms
 from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Outputs, Program, RoundTrip, Statistics, TermSpec
 from distsys.domains.semantic_eq.config import Config, Request
-from distsys.domains.semantic_eq.data.settings import PARAMETERS
+from distsys.domains.semantic_eq.data.settings import KINDS
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         TermSpec("kl", "nat", 0.0),
     )
     fields = (
-        FieldSpec("u", "input", "1", 0.0, 1.0, spread=(0.02, 0.5), columns=tuple(item.kind for item in PARAMETERS)),
-        FieldSpec("curve_db", "input", "dB", -60.0, 60.0, spread=(0.3, 20.0)),
+        FieldSpec("u", "input", "1", 0.0, 1.0, spread=(0.02, 0.5), columns=KINDS),
+        FieldSpec("curve_db", "input", "dB", -150.0, 150.0, spread=(0.3, 20.0)),
         FieldSpec("label", "target", "index", -1.0),
     )
 
@@ -52,7 +52,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
 
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Every parameter through u and back."""
-        return self._room("data.settings").round_trip(batch["u"])
+        return self._room("data.settings").ranges_of(config.data).round_trip(batch["u"])
 
     def program(self, model: SettingAutoencoder) -> Program:
         """Settings moved towards words."""

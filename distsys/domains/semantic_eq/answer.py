@@ -11,7 +11,7 @@ from distsys.domains.kit import csv_text, json_text
 from distsys.domains.protocol import Prediction, Statistics
 from distsys.domains.semantic_eq.config import Request
 from distsys.domains.semantic_eq.data.response import response_db
-from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, SHELF_Q, decode_setting, encode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, NAMES, SHELF_Q, columns
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 from distsys.errors import UsageError, did_you_mean
 
@@ -54,11 +54,11 @@ def predict(model: SettingAutoencoder, request: Request) -> Prediction:
     end = words.centre(request.toward or request.term)
     latent = start + request.strength * (end - start)
     u = model.decode(latent[None])
-    physical = decode_setting(u)[0].tolist()
+    physical = model.ranges.decode(u)[0].tolist()
     # A shelf reaches its whole gain only beyond the grid. Rounded up to what is written: rounding down would clip.
     shelves_db = [physical[band.gain] for band in BANDS if band.q is None]
-    peak_db = math.ceil(10.0 * max(0.0, float(response_db(u).max()), *shelves_db)) / 10.0
-    setting = {item.name: round(value, 4) for item, value in zip(PARAMETERS, physical, strict=True)}
+    peak_db = math.ceil(10.0 * max(0.0, float(response_db(u, model.ranges).max()), *shelves_db)) / 10.0
+    setting = {name: round(value, 4) for name, value in zip(NAMES, physical, strict=True)}
     summary = {
         "term": request.term,
         "toward": request.toward,
@@ -76,8 +76,11 @@ def predict(model: SettingAutoencoder, request: Request) -> Prediction:
 
 def _flat(model: SettingAutoencoder) -> Tensor:
     """The latent of a setting that does nothing: every gain at 0 dB, the rest in the middle of its range."""
-    middle = decode_setting(torch.full((1, len(PARAMETERS)), 0.5))
-    return model.encode_setting(encode_setting(middle).to(next(model.parameters())))[0]
+    middle = model.ranges.decode(torch.full((1, len(NAMES)), 0.5))
+    middle[:, columns("gain")] = 0.0
+    low, high = model.ranges.limits(middle)
+    u = model.ranges.encode(middle.clamp(low, high))
+    return model.encode_setting(u.to(next(model.parameters())))[0]
 
 
 def _apo_text(physical: list[float], peak_db: float) -> str:

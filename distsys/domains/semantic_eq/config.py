@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from distsys.config import DataPath, Section, Share
 
 NUM_PARAMETERS = 13
 """Of a setting: gain and frequency of five bands, and Q of the three bells."""
+SHARED = {"gain": "gain_db", "q": "q"}
+"""What ``data.bounds`` calls the bounds that all bands have in common, by the kind of parameter."""
+FREQUENCIES_HZ = {
+    "low_shelf_freq_hz": (22.0, 1000.0),
+    "bell1_freq_hz": (82.0, 3900.0),
+    "bell2_freq_hz": (180.0, 4700.0),
+    "bell3_freq_hz": (220.0, 10000.0),
+    "high_shelf_freq_hz": (580.0, 20000.0),
+}
+"""SAFE's."""
+_MOST_DB, _MOST_HZ = 30.0, 22000.0
 
 
 class DataConfig(Section):
@@ -17,6 +29,13 @@ class DataConfig(Section):
 
     path: DataPath | None = None
     """CSV of settings with the columns setting_id, submitter, term and the 13 parameters; null is synthetic."""
+    columns: Mapping[str, str] = Field(default={})
+    """What the file calls its columns, where that is something else: ``{bell1_q: Q1, submitter: user}``."""
+    frequencies_in: Literal["Hz", "kHz"] = "Hz"
+    q_in: Literal["q", "octaves"] = "q"
+    """Octaves are the bandwidth between half-gain points (RBJ Audio EQ Cookbook)."""
+    bounds: Mapping[str, tuple[float, float]] = Field(default={})
+    """Of another equaliser than SAFE's: lowest and highest gain_db and q of all bands, and freq_hz of a band."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Checksum that the file must have; null accepts any and notes what it found."""
     num_synthetic: Annotated[int, Field(ge=200)] = 1600
@@ -31,6 +50,21 @@ class DataConfig(Section):
     """Words that occur less often in training have no place in the latent."""
     ignored_terms: Annotated[tuple[str, ...], Field(strict=False)] = ("test",)
     """Words that are no description of a sound."""
+
+    @field_validator("bounds")
+    @classmethod
+    def _bounds_of_an_equaliser(cls, bounds: Mapping[str, tuple[float, float]]) -> Mapping[str, tuple[float, float]]:
+        known = [*SHARED.values(), *FREQUENCIES_HZ]
+        for name, (low, high) in bounds.items():
+            if name not in known:
+                raise ValueError(f"no bounds of '{name}': there are {', '.join(known)}")
+            least, most = (-_MOST_DB, _MOST_DB) if name == "gain_db" else (1e-3, _MOST_HZ)
+            if not least <= low < high <= most:
+                raise ValueError(f"{name} from {low:g} to {high:g}, expected a range within {least:g} to {most:g}")
+        bells = [bounds.get(f"bell{number}_freq_hz", FREQUENCIES_HZ[f"bell{number}_freq_hz"]) for number in (1, 2, 3)]
+        if bells != sorted(bells) or [high for _, high in bells] != sorted(high for _, high in bells):
+            raise ValueError("bells are sorted by frequency: none may reach lower or less high than the one before")
+        return bounds
 
 
 class ModelConfig(Section):

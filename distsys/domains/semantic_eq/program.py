@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from distsys.domains.protocol import Program
 from distsys.domains.semantic_eq.answer import WordMap
-from distsys.domains.semantic_eq.data.settings import PARAMETERS, decode_setting, encode_setting
+from distsys.domains.semantic_eq.data.settings import Ranges
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 
 
@@ -27,9 +27,9 @@ class Steering(nn.Module):
 
     def forward(self, setting: Tensor, word: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:
         """Settings [items, 13] in dB, Hz and 1; weights of words [items, words]; how far [items], 0 to 1."""
-        latent = self.model.encode_setting(encode_setting(setting))
+        latent = self.model.encode_setting(self.model.ranges.encode(setting))
         moved = latent + amount[:, None] * (word @ self.centres - latent)
-        return decode_setting(self.model.decode(moved)), latent
+        return self.model.ranges.decode(self.model.decode(moved)), latent
 
 
 def program(model: SettingAutoencoder) -> Program:
@@ -40,19 +40,19 @@ def program(model: SettingAutoencoder) -> Program:
     centres = torch.stack([words.centre(term) for term in terms])
     return Program(
         module=Steering(model, centres),
-        inputs=_inputs(3, len(terms)),
-        check=_inputs(7, len(terms)),
+        inputs=_inputs(3, len(terms), model.ranges),
+        check=_inputs(7, len(terms), model.ranges),
         outputs=("moved", "latent"),
         free={name: {0: "items"} for name in ("setting", "word", "amount", "moved", "latent")},
         about={
             "words": terms,
-            "parameters": [item._asdict() for item in PARAMETERS],
+            "parameters": [item._asdict() for item in model.ranges.parameters],
         },
     )
 
 
-def _inputs(items: int, num_words: int) -> dict[str, Tensor]:
+def _inputs(items: int, num_words: int, ranges: Ranges) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     word = torch.nn.functional.one_hot(torch.arange(items) % num_words, num_words).float()
-    setting = decode_setting(torch.rand(items, len(PARAMETERS), generator=generator))
+    setting = ranges.decode(torch.rand(items, len(ranges.parameters), generator=generator))
     return {"setting": setting, "word": word, "amount": torch.linspace(0.0, 1.0, items)}

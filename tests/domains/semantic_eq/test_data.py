@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ import torch
 from pydantic import ValidationError
 
 from distsys.domains.semantic_eq import SemanticEq
-from distsys.domains.semantic_eq.config import Config, Request
+from distsys.domains.semantic_eq.config import Config, DataConfig, Request
+from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.safe_file import Table, read_safe
-from distsys.domains.semantic_eq.data.settings import PARAMETERS, decode_setting
+from distsys.domains.semantic_eq.data.settings import SAFE, SAFE_PARAMETERS, columns, ranges_of
 from distsys.domains.semantic_eq.data.split import split_by_submitter
 from distsys.domains.semantic_eq.data.synthetic import make_table
 from distsys.domains.semantic_eq.score.metrics import (
@@ -28,7 +30,7 @@ from distsys.domains.semantic_eq.score.metrics import (
 )
 from distsys.errors import DataError, UsageError
 
-COLUMNS = ["setting_id", "submitter", "term", *(item.name for item in PARAMETERS)]
+COLUMNS = ["setting_id", "submitter", "term", *(item.name for item in SAFE_PARAMETERS)]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes synthetic settings as a CSV, with cells or columns replaced."""
 
     def make(cells: dict[tuple[int, str], str] | None = None, drop: str = "") -> Path:
-        table = make_table(400, seed=0)
+        table = make_table(400, SAFE, seed=0)
         path = tmp_path / "settings.csv"
         with path.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, [name for name in COLUMNS if name != drop], extrasaction="ignore")
@@ -53,7 +55,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def test_a_good_file_is_read_with_its_provenance(write: Callable[..., Path]) -> None:
     path = write()
-    table = read_safe(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    table = read_safe(path, DataConfig(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
     assert table.physical.shape == (400, 13)
     assert table.provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert table.provenance["rows"] == 400
@@ -74,7 +76,7 @@ def test_a_bad_value_is_named_with_line_column_and_bounds(
     write: Callable[..., Path], cells: dict[tuple[int, str], str], expected: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        read_safe(write(cells), sha256=None)
+        read_safe(write(cells), DataConfig())
     assert expected in str(caught.value)
 
 
@@ -83,32 +85,32 @@ def test_a_file_that_can_be_read_in_two_ways_is_refused(write: Callable[..., Pat
     head, *rows = path.read_text().splitlines()
     path.write_text("\n".join([head + ",term", *(f"{row},dark" for row in rows)]))
     with pytest.raises(DataError, match="the column term stands twice"):
-        read_safe(path, sha256=None)
+        read_safe(path, DataConfig())
     path.write_text("\n".join([head, *rows[:10], rows[10].replace(",", ',"', 1), *rows[11:]]))
     with pytest.raises(DataError, match="the last quote stands on line 12"):
-        read_safe(path, sha256=None)
+        read_safe(path, DataConfig())
 
 
 @pytest.mark.parametrize("name", ["term", "submitter"])
 def test_a_row_without_word_or_person_is_refused(write: Callable[..., Path], name: str) -> None:
     cells = {(line, name): " " * (line % 2) for line in (3, 4, 8, 9)}
     with pytest.raises(DataError, match=rf"no {name} in rows 3, 4, 8 and 1 more"):
-        read_safe(write(cells), sha256=None)
+        read_safe(write(cells), DataConfig())
 
 
 def test_a_wrong_checksum_a_missing_column_and_a_missing_file_are_named(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="sha256 is"):
-        read_safe(write(), sha256="0" * 64)
+        read_safe(write(), DataConfig(sha256="0" * 64))
     with pytest.raises(DataError, match="no column bell3_q"):
-        read_safe(write(drop="bell3_q"), sha256=None)
+        read_safe(write(drop="bell3_q"), DataConfig())
     with pytest.raises(DataError, match="cannot be read"):
-        read_safe(tmp_path / "none.csv", sha256=None)
+        read_safe(tmp_path / "none.csv", DataConfig())
     empty = tmp_path / "empty.csv"
     empty.write_text("")
     with pytest.raises(DataError, match="holds no rows"):
-        read_safe(empty, sha256=None)
+        read_safe(empty, DataConfig())
 
 
 def test_a_latent_larger_than_a_setting_is_refused() -> None:
@@ -117,7 +119,7 @@ def test_a_latent_larger_than_a_setting_is_refused() -> None:
 
 
 def test_no_person_and_no_duplicate_stands_on_two_sides() -> None:
-    table = make_table(800, seed=1)
+    table = make_table(800, SAFE, seed=1)
     doubled = Table(
         table.physical.repeat(2, axis=0),
         [name for pair in zip(table.submitter, table.submitter[::-1], strict=True) for name in pair],
@@ -135,7 +137,7 @@ def test_no_person_and_no_duplicate_stands_on_two_sides() -> None:
 
 
 def test_too_few_people_are_refused() -> None:
-    table = make_table(300, seed=0)
+    table = make_table(300, SAFE, seed=0)
     one = Table(table.physical, ["alone"] * 300, table.term, {})
     with pytest.raises(DataError, match="by 1 people leave too few"):
         split_by_submitter(one, Config().data, seed=0)
@@ -143,7 +145,7 @@ def test_too_few_people_are_refused() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_both_held_out_sides_hear_every_word(seed: int) -> None:
-    table = make_table(1600, seed=seed)
+    table = make_table(1600, SAFE, seed=seed)
     _, *held_out = split_by_submitter(table, Config().data, seed=seed)
     counts = [Counter(table.term[row] for row in part) for part in held_out]
     for word in ("warm", "bright", "airy", "boomy", "thin"):
@@ -155,23 +157,22 @@ def test_a_file_in_another_encoding_is_refused_with_its_line(write: Callable[...
     path = write({(3, "term"): "chaleureux"})
     path.write_bytes(path.read_bytes().replace(b"chaleureux", b"chaleureu\xe9"))
     with pytest.raises(DataError, match=r"line 3 holds the byte 0xe9, which is not UTF-8"):
-        read_safe(path, sha256=None)
+        read_safe(path, DataConfig())
 
 
 def test_half_of_the_items_are_recombined_have_no_word_and_sum_their_bands() -> None:
-    from distsys.domains.semantic_eq.data.response import response_db
 
     bundle = SemanticEq().build_data(Config(), seed=0)
     batch = bundle.train.batch(range(2000), progress=0.0)
     known = float((batch["label"] >= 0).float().mean())
     assert 0.4 < known < 0.55
-    assert (response_db(batch["u"]) - batch["curve_db"]).abs().max() < 5e-3
-    centres = decode_setting(batch["u"])[:, [3, 6, 9]]
+    assert (response_db(batch["u"], SAFE) - batch["curve_db"]).abs().max() < 5e-3
+    centres = SAFE.decode(batch["u"])[:, [3, 6, 9]]
     assert bool((centres.diff(dim=1) >= -1e-2).all())
 
 
 def test_the_synthetic_words_are_where_they_were_put() -> None:
-    table = make_table(1600, seed=0)
+    table = make_table(1600, SAFE, seed=0)
     gain = {term: table.physical[[name == term for name in table.term], 0].mean() for term in ("boomy", "thin")}
     assert gain["boomy"] > 4.0
     assert gain["thin"] < -4.0
@@ -209,9 +210,9 @@ def test_shuffled_words_have_no_silhouette_and_knn_finds_clusters() -> None:
 
 def test_bounds_and_active_units_see_what_is_wrong() -> None:
     u = torch.rand(10, 13)
-    assert in_bounds_fraction(u) == 1.0
+    assert in_bounds_fraction(u, SAFE) == 1.0
     u[0, 0], u[1, 1] = 1.5, float("nan")
-    assert in_bounds_fraction(u) == pytest.approx(128 / 130)
+    assert in_bounds_fraction(u, SAFE) == pytest.approx(128 / 130)
     assert active_units(torch.cat([torch.randn(50, 2), torch.zeros(50, 3)], dim=1)) == 2
     assert extreme_latents(4, like=torch.zeros(1)).abs().max() == 1e6
 
@@ -226,7 +227,7 @@ def test_predict_moves_along_a_word_and_writes_what_equalisers_read(strength: fl
     lines = str(answer.files[".txt"]).splitlines()
     assert lines[0].startswith("Preamp: -") or lines[0] == "Preamp: 0.0 dB"
     assert [line.split()[3] for line in lines[1:]] == ["LSC", "PK", "PK", "PK", "HSC"]
-    assert answer.summary["setting"].keys() == {item.name for item in PARAMETERS}
+    assert answer.summary["setting"].keys() == {item.name for item in SAFE_PARAMETERS}
     assert answer.summary["preamp_db"] <= -max(0.0, answer.summary["setting"]["low_shelf_gain_db"]) + 0.05
     with pytest.raises(UsageError, match="did you mean 'boomy'"):
         domain.predict(model, Request(term="boomyy"))
@@ -239,3 +240,86 @@ def test_real_settings_are_read_and_split(real_equaliser_data: Path) -> None:
     assert bundle.statistics["terms"] == ["bright", "warm"]
     rows = SemanticEq().baselines(config, bundle, bundle.test)
     assert 0.8 < rows["PCA-8 on u"].metrics["response_mae_db"] < 2.0
+
+
+def other_file(folder: Path, rows: Table) -> Path:
+    """The same settings as another equaliser writes them: other names, kHz, bandwidths, and half as much gain again."""
+    path = folder / "other.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["user", "word", *(item.name.upper() for item in SAFE_PARAMETERS)])
+        for values, user, word in zip(rows.physical, rows.submitter, rows.term, strict=True):
+            told = [
+                1.5 * value if item.kind == "gain" else value / 1000.0 if item.kind == "freq" else octaves_of(value)
+                for item, value in zip(SAFE_PARAMETERS, values, strict=True)
+            ]
+            writer.writerow([user, word, *told])
+    return path
+
+
+def octaves_of(q: float) -> float:
+    return 2.0 / math.log(2.0) * math.asinh(0.5 / q)
+
+
+OTHER = {
+    "columns": {"submitter": "user", "term": "word", **{item.name: item.name.upper() for item in SAFE_PARAMETERS}},
+    "frequencies_in": "kHz",
+    "q_in": "octaves",
+    "bounds": {"gain_db": (-18.0, 18.0)},
+}
+
+
+def test_another_equalisers_file_by_its_names_units_and_bounds(tmp_path: Path) -> None:
+    rows = make_table(600, SAFE, seed=0)
+    data = DataConfig.model_validate({"path": other_file(tmp_path, rows), "held_out_rows": 60, **OTHER})
+    found = read_safe(tmp_path / "other.csv", data)
+    wanted = rows.physical * [1.5 if item.kind == "gain" else 1.0 for item in SAFE_PARAMETERS]
+    assert found.physical == pytest.approx(wanted, rel=1e-9)
+    config = Config(data=data)
+    bundle = SemanticEq().build_data(config, seed=0)
+    batch = bundle.train.batch(range(64), progress=0.0)
+    own = ranges_of(data)
+    assert float(own.decode(batch["u"])[:, columns("gain")].abs().max()) > 12.5
+    assert (response_db(batch["u"], own) - batch["curve_db"]).abs().max() < 1e-2
+    torch.manual_seed(0)
+    model = SemanticEq().build_model(config, bundle.statistics).eval()
+    with torch.no_grad():
+        metrics = SemanticEq().evaluate(model, bundle.test).metrics
+        trip = SemanticEq().round_trip(config, bundle.statistics, batch)
+        answer = SemanticEq().predict(model, Request(term="warm", strength=2.0))
+    assert metrics["in_bounds_fraction"] == 1.0
+    assert all((item.decoded - item.original).abs().max() < 1e-9 * item.high for item in trip.values())
+    loud = [abs(value) for name, value in answer.summary["setting"].items() if name.endswith("gain_db")]
+    assert max(loud) <= 18.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"bounds": {}}, r"data.bounds: {gain_db: \[-\d+(\.\d+)?, \d+(\.\d+)?\]}"),
+        ({"columns": {}}, r"data.columns says what a file calls them"),
+        ({"columns": {"bell1": "x"}}, r"data.columns names 'bell1'"),
+    ],
+)
+def test_another_equalisers_file_and_what_must_be_said_of_it(
+    tmp_path: Path, changed: dict[str, object], told: str
+) -> None:
+    rows = make_table(600, SAFE, seed=0)
+    data = DataConfig.model_validate({"path": other_file(tmp_path, rows), **OTHER, **changed})
+    with pytest.raises(DataError, match=told):
+        read_safe(tmp_path / "other.csv", data)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"gain": (-1.0, 1.0)}, "no bounds of 'gain'"),
+        ({"q": (0.0, 10.0)}, "expected a range within 0.001"),
+        ({"gain_db": (3.0, -3.0)}, "gain_db from 3 to -3"),
+        ({"high_shelf_freq_hz": (1000.0, 24000.0)}, "within 0.001 to 22000"),
+        ({"bell2_freq_hz": (50.0, 4700.0)}, "bells are sorted by frequency"),
+    ],
+)
+def test_bounds_that_no_equaliser_has(bounds: dict[str, tuple[float, float]], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        DataConfig.model_validate({"bounds": bounds})

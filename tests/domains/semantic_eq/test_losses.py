@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.semantic_eq.config import ModelConfig
+from distsys.domains.semantic_eq.data.settings import SAFE
 from distsys.domains.semantic_eq.model.losses import (
     contrastive_chance,
     contrastive_loss,
@@ -153,7 +154,7 @@ def test_the_seeds_tanh_head_is_dead_where_the_clamp_is_alive() -> None:
 
 def test_reduced_precision_does_not_round_settings() -> None:
     torch.manual_seed(0)
-    model = SettingAutoencoder(ModelConfig(width=64), {})
+    model = SettingAutoencoder(ModelConfig(width=64), SAFE, {})
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
         activation = model.activations(torch.randn(500, 8))
     assert activation.dtype == torch.float32

@@ -9,17 +9,20 @@ from torch import Tensor
 from distsys.domains.semantic_eq.config import Config, ModelConfig
 from distsys.domains.semantic_eq.data.bundle import build_data
 from distsys.domains.semantic_eq.data.response import frequency_grid_hz, response_db
+from distsys.domains.semantic_eq.data.settings import SAFE
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 from distsys.domains.semantic_eq.model.refine import STRIDE, refined
 
 
 def model_of(**given: object) -> SettingAutoencoder:
     torch.manual_seed(0)
-    return SettingAutoencoder(ModelConfig.model_validate({"width": 32, "depth": 2, "refine_steps": 20, **given}), {})
+    return SettingAutoencoder(
+        ModelConfig.model_validate({"width": 32, "depth": 2, "refine_steps": 20, **given}), SAFE, {}
+    )
 
 
 def errors(model: SettingAutoencoder, latent: Tensor, curve_db: Tensor) -> Tensor:
-    return (response_db(model.decode(latent)) - curve_db).abs().mean(dim=1)
+    return (response_db(model.decode(latent), SAFE) - curve_db).abs().mean(dim=1)
 
 
 @pytest.fixture(scope="module")

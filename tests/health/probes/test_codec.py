@@ -108,7 +108,7 @@ BATCHES = {
 def asked(name: str) -> list[Verdict]:
     """What the probe finds on a batch of a shipped domain."""
     domain: Any = get_domain(name)
-    config = SimpleNamespace(model=SimpleNamespace(window=256))
+    config = SimpleNamespace(model=SimpleNamespace(window=256), data=SimpleNamespace(bounds={}))
     patient: Any = SimpleNamespace(late=BATCHES[name], round_trip=lambda batch: domain.round_trip(config, {}, batch))
     return decoding_undoes_encoding(patient)
 
@@ -132,8 +132,8 @@ def range_and_not_curvature(original: Any) -> Any:
 
 
 def hertz_linearly(original: Any) -> Any:
-    def decode(u: Tensor) -> Tensor:
-        low, high = (u.new_tensor([getattr(item, end) for item in settings.PARAMETERS]) for end in ("low", "high"))
+    def decode(self: settings.Ranges, u: Tensor) -> Tensor:
+        low, high = (u.new_tensor([getattr(item, end) for item in settings.SAFE_PARAMETERS]) for end in ("low", "high"))
         linear: Tensor = low + u * (high - low)
         return linear
 
@@ -159,7 +159,7 @@ def unwindowed(original: Any) -> Any:
             "'motion as AT2' comes back 0.102 times",
         ),
         ("ris_localization", geometry, "from_physical", range_and_not_curvature, ROUND_TRIP, "'q' comes back up to"),
-        ("semantic_eq", settings, "decode_setting", hertz_linearly, ROUND_TRIP, "'low_shelf_freq_hz' comes back up to"),
+        ("semantic_eq", settings.Ranges, "decode", hertz_linearly, ROUND_TRIP, "'low_shelf_freq_hz' comes back up to"),
         ("speaker_extraction", Stft, "inverse", unwindowed, ROUND_TRIP, "'mixture' comes back up to"),
     ],
 )

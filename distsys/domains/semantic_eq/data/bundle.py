@@ -16,7 +16,7 @@ from distsys.domains.protocol import Batch, DataBundle, EvalSet
 from distsys.domains.semantic_eq.config import Config, DataConfig
 from distsys.domains.semantic_eq.data.response import band_responses_db
 from distsys.domains.semantic_eq.data.safe_file import Table, read_safe
-from distsys.domains.semantic_eq.data.settings import BANDS, encode_setting, sort_bells
+from distsys.domains.semantic_eq.data.settings import BANDS, Ranges, ranges_of
 from distsys.domains.semantic_eq.data.split import split_by_submitter
 from distsys.domains.semantic_eq.data.synthetic import make_table
 
@@ -46,8 +46,8 @@ class Rows:
 class RecombiningSource:
     """Training items: a row as it is, or one whose five bands come from five rows, by a hash of the index."""
 
-    def __init__(self, rows: Rows, *, seed: int, recombined_share: float) -> None:
-        self.rows, self._seed, self._share = rows, seed, recombined_share
+    def __init__(self, rows: Rows, ranges: Ranges, *, seed: int, recombined_share: float) -> None:
+        self.rows, self._ranges, self._seed, self._share = rows, ranges, seed, recombined_share
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
         """Items at ``indices``; ``progress`` changes nothing here."""
@@ -60,7 +60,7 @@ class RecombiningSource:
         )
         curve = self.rows.band_db[chosen, torch.arange(len(BANDS))].sum(dim=1)
         label = torch.where(recombined, NO_LABEL, self.rows.label[chosen[:, 0]])
-        return {"u": sort_bells(u), "curve_db": curve, "label": label}
+        return {"u": self._ranges.sort_bells(u), "curve_db": curve, "label": label}
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
     Raises:
         DataError: the file is wrong, or too small to split.
     """
-    parts = _split(config.data, seed=seed)
+    parts, share = _split(config.data, seed=seed), config.data.recombined_share
     return DataBundle(
-        train=RecombiningSource(parts.train, seed=seed, recombined_share=config.data.recombined_share),
+        train=RecombiningSource(parts.train, ranges_of(config.data), seed=seed, recombined_share=share),
         validation=parts.validation,
         test=parts.test,
         provenance=parts.provenance,
@@ -93,10 +93,11 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
 
 @reused
 def _split(data: DataConfig, *, seed: int) -> _Split:
-    table = make_table(data.num_synthetic, seed=seed) if data.path is None else read_safe(data.path, sha256=data.sha256)
+    ranges = ranges_of(data)
+    table = make_table(data.num_synthetic, ranges, seed=seed) if data.path is None else read_safe(data.path, data)
     sides = split_by_submitter(table, data, seed=seed)
     terms = _usable_terms([table.term[row] for row in sides[0]], data)
-    train, validation, test = (_rows(table, side, terms) for side in sides)
+    train, validation, test = (_rows(table, ranges, side, terms) for side in sides)
     reference = _labelled(train)
     counts = dict(zip(("train_rows", "validation_rows", "test_rows"), map(len, sides), strict=True))
     return _Split(
@@ -116,10 +117,10 @@ def _usable_terms(terms: Sequence[str], data: DataConfig) -> list[str]:
     )
 
 
-def _rows(table: Table, part: Sequence[int], terms: Sequence[str]) -> Rows:
-    u = sort_bells(encode_setting(torch.from_numpy(table.physical[list(part)])))
+def _rows(table: Table, ranges: Ranges, part: Sequence[int], terms: Sequence[str]) -> Rows:
+    u = ranges.sort_bells(ranges.encode(torch.from_numpy(table.physical[list(part)])))
     label = torch.tensor([terms.index(table.term[row]) if table.term[row] in terms else NO_LABEL for row in part])
-    return Rows(u.float(), band_responses_db(u).float(), label)
+    return Rows(u.float(), band_responses_db(u, ranges).float(), label)
 
 
 def _labelled(rows: Rows) -> Batch:

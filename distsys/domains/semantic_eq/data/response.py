@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, SHELF_Q, Band, decode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, SHELF_Q, Band, Ranges
 from distsys.shapes import Float
 
 SAMPLE_RATE_HZ = 44100.0
@@ -25,31 +25,39 @@ def frequency_grid_hz(num_points: int = NUM_POINTS) -> Float[Tensor, " points"]:
 
 
 def band_responses_db(
-    u: Float[Tensor, "items 13"], *, sample_rate_hz: float = SAMPLE_RATE_HZ, num_points: int = NUM_POINTS
+    u: Float[Tensor, "items 13"],
+    ranges: Ranges,
+    *,
+    sample_rate_hz: float = SAMPLE_RATE_HZ,
+    num_points: int = NUM_POINTS,
 ) -> Float[Tensor, "items 5 points"]:
     """Response of each band, in dB, on :func:`frequency_grid_hz`.
 
     Raises:
         ValueError: a centre frequency is not below half of ``sample_rate_hz``.
     """
-    return 10.0 * _power_ratios(u, sample_rate_hz, num_points).clamp(min=1e-12).log10()
+    return 10.0 * _power_ratios(u, ranges, sample_rate_hz, num_points).clamp(min=1e-12).log10()
 
 
 def response_db(
-    u: Float[Tensor, "items 13"], *, sample_rate_hz: float = SAMPLE_RATE_HZ, num_points: int = NUM_POINTS
+    u: Float[Tensor, "items 13"],
+    ranges: Ranges,
+    *,
+    sample_rate_hz: float = SAMPLE_RATE_HZ,
+    num_points: int = NUM_POINTS,
 ) -> Float[Tensor, "items points"]:
     """Response of the whole setting, in dB: the bands' product, with one logarithm.
 
     Raises:
         ValueError: a centre frequency is not below half of ``sample_rate_hz``.
     """
-    return 10.0 * _power_ratios(u, sample_rate_hz, num_points).prod(dim=1).clamp(min=1e-12).log10()
+    return 10.0 * _power_ratios(u, ranges, sample_rate_hz, num_points).prod(dim=1).clamp(min=1e-12).log10()
 
 
-def _power_ratios(u: Tensor, sample_rate_hz: float, num_points: int) -> Tensor:
-    physical = decode_setting(u)
+def _power_ratios(u: Tensor, ranges: Ranges, sample_rate_hz: float, num_points: int) -> Tensor:
+    physical = ranges.decode(u)
     freq_hz = physical[:, [band.freq for band in BANDS]]
-    highest_hz = max(PARAMETERS[band.freq].high for band in BANDS)
+    highest_hz = max(ranges.parameters[band.freq].high for band in BANDS)
     if highest_hz >= sample_rate_hz / 2 and bool((freq_hz >= sample_rate_hz / 2).any()):
         raise ValueError(f"a band at {float(freq_hz.max()):.0f} Hz needs a sample rate above {sample_rate_hz:.0f} Hz")
     grid = (math.pi / sample_rate_hz * frequency_grid_hz(num_points)).tan().to(u)

@@ -1,4 +1,4 @@
-"""Settings of SAFE from a CSV: read, checked row by row, never copied into the project.
+"""Settings from a CSV, SAFE's or another equaliser's: read, checked row by row, never copied into the project.
 
 Source: Stables et al., SAFE: a system for the extraction and retrieval of semantic audio descriptors, ISMIR 2014.
 """
@@ -9,12 +9,14 @@ import csv
 import hashlib
 import io
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from distsys.domains.semantic_eq.data.settings import PARAMETERS
+from distsys.domains.semantic_eq.config import SHARED, DataConfig
+from distsys.domains.semantic_eq.data.settings import NAMES, Parameter, ranges_of
 from distsys.errors import DataError, did_you_mean
 
 _TEXT_COLUMNS = ("submitter", "term")
@@ -26,7 +28,7 @@ class Table:
     """Rows as people made them.
 
     Args:
-        physical: [rows, 13] in dB, Hz and 1, in the order of ``PARAMETERS``.
+        physical: [rows, 13] in dB, Hz and 1, in the order of ``NAMES``.
         submitter, term: one a row.
         provenance: source, counts and checksum.
     """
@@ -37,28 +39,40 @@ class Table:
     provenance: dict[str, str | int | float]
 
 
-def read_safe(path: Path, *, sha256: str | None) -> Table:
-    """The settings in ``path``.
+def read_safe(path: Path, data: DataConfig) -> Table:
+    """The settings in ``path``, its columns and units as ``data`` says.
 
     Raises:
         DataError: the file is missing, has another checksum or other columns, or holds a value that is
             no number or lies outside its physical range; rows and columns are named.
     """
-    content = _content(path, sha256)
-    rows = _rows(path, _text(path, content))
-    _require_words(path, rows)
-    physical = np.array([[_number(row[item.name]) for item in PARAMETERS] for row in rows])
-    _require_range(path, physical)
+    content = _content(path, data.sha256)
+    names = {name: data.columns.get(name, name) for name in (*_TEXT_COLUMNS, *NAMES)}
+    _require_known(data.columns, names)
+    rows = _rows(path, _text(path, content), names)
+    _require_words(path, rows, names)
+    parameters = ranges_of(data).parameters
+    physical = np.array([[_number(row[names[item.name]], item, data) for item in parameters] for row in rows])
+    _require_range(path, physical, parameters, names)
     provenance: dict[str, str | int | float] = {
         "source": str(path),
         "sha256": hashlib.sha256(content).hexdigest(),
         "rows": len(rows),
         "licence": "none stated: measure with it, do not redistribute",
     }
-    return Table(physical, [row["submitter"] for row in rows], [_plain(row["term"]) for row in rows], provenance)
+    submitters, terms = ([row[names[name]] for row in rows] for name in _TEXT_COLUMNS)
+    return Table(physical, submitters, [_plain(term) for term in terms], provenance)
 
 
-def _rows(path: Path, text: str) -> list[dict[str, str]]:
+def _require_known(given: Mapping[str, str], names: Mapping[str, str]) -> None:
+    for name in given:
+        if name not in names:
+            raise DataError(
+                f"data.columns names '{name}'", expected=f"some of {', '.join(names)}", fix=did_you_mean(name, names)
+            )
+
+
+def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> list[dict[str, str]]:
     """A row a setting, by column; a quoted term may hold a line break."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -75,13 +89,13 @@ def _rows(path: Path, text: str) -> list[dict[str, str]]:
         raise DataError(
             f"{path}: the column {', '.join(twice)} stands twice", expected="each once", fix="take one of the two out"
         )
-    _require_columns(path, rows)
+    _require_columns(path, rows, wanted)
     return rows
 
 
-def _require_words(path: Path, rows: list[dict[str, str]]) -> None:
+def _require_words(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
     """Every row has somebody and a word."""
-    for name in _TEXT_COLUMNS:
+    for name in (names[own] for own in _TEXT_COLUMNS):
         empty = [number for number, row in enumerate(rows, start=2) if not (row[name] or "").strip()]
         if empty:
             named = ", ".join(map(str, empty[:_SHOWN])) + (f" and {len(empty) - _SHOWN} more" if empty[_SHOWN:] else "")
@@ -125,30 +139,43 @@ def _content(path: Path, sha256: str | None) -> bytes:
     return content
 
 
-def _require_columns(path: Path, rows: list[dict[str, str]]) -> None:
+def _require_columns(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
     if not rows:
         raise DataError(f"{path}: holds no rows", expected="a header and at least one setting")
-    wanted = [*_TEXT_COLUMNS, *(item.name for item in PARAMETERS)]
-    missing = [name for name in wanted if name not in rows[0]]
-    if missing:
-        raise DataError(
-            f"{path}: no column {', '.join(missing[:_SHOWN])}{' and others' if len(missing) > _SHOWN else ''}",
-            expected=f"the columns {', '.join(wanted)}",
-            fix=did_you_mean(missing[0], [name for name in rows[0] if name]),
-        )
+    missing = [column for column in names.values() if column not in rows[0]]
+    if not missing:
+        return
+    near = did_you_mean(missing[0], [name for name in rows[0] if name])
+    raise DataError(
+        f"{path}: no column {', '.join(missing[:_SHOWN])}{' and others' if len(missing) > _SHOWN else ''}",
+        expected=f"the columns {', '.join(names.values())}",
+        fix=f"{near} data.columns says what a file calls them: --set 'data.columns={{{missing[0]}: ITS NAME}}'",
+    )
 
 
-def _number(text: str | None) -> float:
+def _number(text: str | None, item: Parameter, data: DataConfig) -> float:
+    """In dB, Hz and 1; NaN where it is no number."""
     try:
-        return float(text or "nan")
+        value = float(text or "nan")
     except ValueError:
         return math.nan
+    if item.kind == "freq" and data.frequencies_in == "kHz":
+        return 1000.0 * value
+    if item.kind == "q" and data.q_in == "octaves":
+        return q_of_octaves(value)
+    return value
 
 
-def _require_range(path: Path, physical: np.ndarray) -> None:
+def q_of_octaves(octaves: float) -> float:
+    """Q of a bell whose half-gain points are so far apart (RBJ Audio EQ Cookbook, the analogue form); NaN at 0."""
+    return 0.5 / math.sinh(0.5 * math.log(2.0) * octaves) if 0.0 < octaves < 100.0 else math.nan
+
+
+def _require_range(path: Path, physical: np.ndarray, parameters: Sequence[Parameter], names: Mapping[str, str]) -> None:
     """Every problem's column and its first rows, counted from 2 as an editor shows them."""
-    problems = []
-    for index, item in enumerate(PARAMETERS):
+    problems: list[str] = []
+    reached: dict[str, tuple[float, float]] = {}
+    for index, item in enumerate(parameters):
         column = physical[:, index]
         slack = 1e-6 * (item.high - item.low)
         with np.errstate(invalid="ignore"):
@@ -157,11 +184,17 @@ def _require_range(path: Path, physical: np.ndarray) -> None:
             rows = np.flatnonzero(bad)
             named = ", ".join(f"line {row + 2}: {column[row]:g}" for row in rows[:_SHOWN])
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-            problems.append(f"{item.name} ({named}{more}), bounds {item.low:g} to {item.high:g} {item.unit}")
+            problems.append(f"{names[item.name]} ({named}{more}), bounds {item.low:g} to {item.high:g} {item.unit}")
+            if np.isfinite(column).all():
+                shared = SHARED.get(item.kind, item.name)
+                low, high = reached.get(shared, (item.low, item.high))
+                reached[shared] = min(low, float(column.min())), max(high, float(column.max()))
     if problems:
+        wider = ", ".join(f"{name}: [{low:g}, {high:g}]" for name, (low, high) in reached.items())
+        other = f"; of another equaliser than SAFE's say its bounds, such as data.bounds: {{{wider}}}"
         raise DataError(
             f"{path}: values that are no number or out of range in {len(problems)} columns:\n  "
             + "\n  ".join(problems),
             expected="finite numbers within their bounds",
-            fix="mend or delete these lines",
+            fix=f"mend or delete these lines{other if reached else ''}",
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from distsys.domains.semantic_eq.config import NUM_PARAMETERS
 from distsys.domains.semantic_eq.data.safe_file import Table
-from distsys.domains.semantic_eq.data.settings import PARAMETERS, columns
+from distsys.domains.semantic_eq.data.settings import Ranges, columns
 
 _WORDS = {"warm": 0.34, "bright": 0.32, "airy": 0.12, "boomy": 0.12, "thin": 0.10}
 _GAINS = {
@@ -25,8 +25,8 @@ _RAIL_SHARE, _COMMON_Q_SHARE, _WRONG_WORD_SHARE = 0.30, 0.65, 0.10
 _COMMON_Q_U = 0.5 * (np.log10(0.71) + 1.0)
 
 
-def make_table(num_rows: int, *, seed: int) -> Table:
-    """``num_rows`` settings, the same ones for the same seed."""
+def make_table(num_rows: int, ranges: Ranges, *, seed: int) -> Table:
+    """``num_rows`` settings within ``ranges``, the same ones for the same seed."""
     random = np.random.default_rng([seed, 0x5AFE])
     person = np.minimum(random.zipf(1.4, num_rows) - 1, _NUM_PEOPLE - 1)
     word = random.choice(len(_WORDS), size=num_rows, p=list(_WORDS.values()))
@@ -41,7 +41,7 @@ def make_table(num_rows: int, *, seed: int) -> Table:
     names = list(_WORDS)
     provenance: dict[str, str | int | float] = {"source": "synthetic", "rows": num_rows, "licence": "Apache-2.0"}
     people = [f"p{index:03d}" for index in person]
-    return Table(_physical(np.clip(u, 0.0, 1.0)), people, [names[index] for index in word], provenance)
+    return Table(_physical(np.clip(u, 0.0, 1.0), ranges), people, [names[index] for index in word], provenance)
 
 
 def _word_centres() -> np.ndarray:
@@ -52,10 +52,8 @@ def _word_centres() -> np.ndarray:
     return centres
 
 
-def _physical(u: np.ndarray) -> np.ndarray:
+def _physical(u: np.ndarray, ranges: Ranges) -> np.ndarray:
     import torch
 
-    from distsys.domains.semantic_eq.data.settings import decode_setting
-
-    low, high = ([item[side] for item in PARAMETERS] for side in (2, 3))
-    return np.asarray(np.clip(decode_setting(torch.from_numpy(u)).numpy(), low, high))
+    low, high = ([item[side] for item in ranges.parameters] for side in (2, 3))
+    return np.asarray(np.clip(ranges.decode(torch.from_numpy(u)).numpy(), low, high))

@@ -12,7 +12,7 @@ from torch.nn import functional
 from distsys.domains.protocol import Statistics
 from distsys.domains.semantic_eq.config import NUM_PARAMETERS, Config, ModelConfig
 from distsys.domains.semantic_eq.data.response import response_db
-from distsys.domains.semantic_eq.data.settings import columns
+from distsys.domains.semantic_eq.data.settings import Ranges, columns, ranges_of
 from distsys.domains.semantic_eq.model.refine import STRIDE, refined
 from distsys.shapes import Float
 
@@ -81,11 +81,13 @@ class SettingAutoencoder(nn.Module):
     """u and its response -> latent -> u.
 
     Args:
+        ranges: bounds of the equaliser whose settings they are.
         statistics: the words and their training settings, which a prediction starts from.
     """
 
-    def __init__(self, config: ModelConfig, statistics: Statistics) -> None:
+    def __init__(self, config: ModelConfig, ranges: Ranges, statistics: Statistics) -> None:
         super().__init__()
+        self.ranges = ranges
         self.statistics, self.temperature = statistics, config.temperature
         self._is_variational, self.refine_steps = config.variant == "vae", config.refine_steps
         self._bounded = bounded if config.heads == "clamp" else seed_bounded
@@ -111,7 +113,7 @@ class SettingAutoencoder(nn.Module):
 
     def encode_setting(self, u: Float[Tensor, "items 13"]) -> Float[Tensor, "items latent"]:
         """The code of settings whose response is not at hand."""
-        return self.encode(u, curve_db=response_db(u)).mean
+        return self.encode(u, curve_db=response_db(u, self.ranges)).mean
 
     def refined(
         self, latent: Float[Tensor, "items latent"], *, curve_db: Float[Tensor, "items points"]
@@ -123,7 +125,7 @@ class SettingAutoencoder(nn.Module):
 
         def response_of(code: Tensor) -> Tensor:
             u = self.activations(code).clamp(0.0, 1.0) if self._bounded is bounded else self.decode(code)
-            return response_db(u, num_points=target_db.shape[1])
+            return response_db(u, self.ranges, num_points=target_db.shape[1])
 
         with torch.no_grad():
             return refined(response_of, latent.detach(), target_db, steps=self.refine_steps)
@@ -146,7 +148,7 @@ class SettingAutoencoder(nn.Module):
 
 def build_model(config: Config, statistics: Statistics) -> SettingAutoencoder:
     """The autoencoder; it keeps the words' settings, which predictions need."""
-    return SettingAutoencoder(config.model, statistics)
+    return SettingAutoencoder(config.model, ranges_of(config.data), statistics)
 
 
 def _layers(size_in: int, width: int, depth: int, size_out: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from torch import Tensor
 from distsys.domains.protocol import Batch, Outputs
 from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.response import response_db
-from distsys.domains.semantic_eq.data.settings import nearest
+from distsys.domains.semantic_eq.data.settings import nearest, ranges_of
 from distsys.domains.semantic_eq.model import losses
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 
@@ -31,8 +31,9 @@ def forward(model: SettingAutoencoder, batch: Batch, *, generator: torch.Generat
 def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, Tensor]:
     """Unweighted terms, see ``losses``; an autoencoder without a variance has no divergence."""
     activation = outputs["activation"]
+    estimate_db = response_db(nearest(outputs["u"]), ranges_of(config.data))
     return {
-        "response": losses.response_loss(response_db(nearest(outputs["u"])), target_db=batch["curve_db"]),
+        "response": losses.response_loss(estimate_db, target_db=batch["curve_db"]),
         "params": losses.parameter_loss(outputs["u"], target_u=batch["u"]),
         **comparing_terms(compared(outputs, batch), config=config),
         "excess": losses.excess_loss(activation),

@@ -9,6 +9,7 @@ from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
 from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.bundle import RecombiningSource
 from distsys.domains.semantic_eq.data.response import response_db
+from distsys.domains.semantic_eq.data.settings import ranges_of
 from distsys.domains.semantic_eq.score.metrics import (
     knn_accuracy,
     parameter_errors,
@@ -22,7 +23,7 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
     """Metrics of every baseline, fitted on the training rows of ``bundle`` and measured on ``data``."""
     assert isinstance(bundle.train, RecombiningSource)
     train, (held_out,), rank = bundle.train.rows.batch(), data.batches, config.model.latent_size
-    u, target_u = train["u"], held_out["u"]
+    u, target_u, ranges = train["u"], held_out["u"], ranges_of(config.data)
     settings: dict[str, tuple[Kind, Tensor]] = {
         f"PCA-{rank} on u": ("peer", _project(u, target_u, rank).clamp(0.0, 1.0)),
         "constant mean": ("trivial", u.mean(dim=0).expand_as(target_u)),
@@ -33,7 +34,9 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
         "flat": ("trivial", torch.zeros_like(held_out["curve_db"])),
     }
     rows = {
-        name: Baseline(kind, _row(response_db(value), held_out) | parameter_errors(value, target_u=target_u))
+        name: Baseline(
+            kind, _row(response_db(value, ranges), held_out) | parameter_errors(value, ranges, target_u=target_u)
+        )
         for name, (kind, value) in settings.items()
     }
     rows |= {name: Baseline(kind, _row(value, held_out)) for name, (kind, value) in curves.items()}

@@ -35,17 +35,17 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     assert data.reference is not None
     latent = model.encode(batch["u"], curve_db=batch["curve_db"]).mean
     known = model.encode(data.reference["u"], curve_db=data.reference["curve_db"]).mean
-    first_db = response_db(nearest(model.decode(latent)))
+    first_db = response_db(nearest(model.decode(latent)), model.ranges)
     u = model.decode(model.refined(latent, curve_db=batch["curve_db"]))
     extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
-    estimate_db = response_db(nearest(u))
+    estimate_db = response_db(nearest(u), model.ranges)
     errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
         "response_mae_db": float(errors.mean()),
         "encoder_mae_db": float(metrics.response_errors_db(first_db, target_db=batch["curve_db"]).mean()),
-        **metrics.parameter_errors(nearest(u), target_u=batch["u"]),
-        "in_bounds_fraction": min(metrics.in_bounds_fraction(u), metrics.in_bounds_fraction(extreme)),
+        **metrics.parameter_errors(nearest(u), model.ranges, target_u=batch["u"]),
+        "in_bounds_fraction": min(metrics.in_bounds_fraction(item, model.ranges) for item in (u, extreme)),
         "active_units": float(metrics.active_units(latent)),
         "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
         "silhouette": metrics.silhouette(projected, label),

@@ -97,7 +97,7 @@ def _word_curves(model: SettingAutoencoder, found: Found, reference: Batch, term
     grid = frequency_grid_hz()
     for word, name in enumerate(terms):
         chosen = reference["label"] == word
-        centre = response_db(nearest(model.decode(latent[chosen].mean(dim=0, keepdim=True))))[0].cpu()
+        centre = response_db(nearest(model.decode(latent[chosen].mean(dim=0, keepdim=True))), model.ranges)[0].cpu()
         low, high = torch.quantile(reference["curve_db"][chosen], torch.tensor([0.16, 0.84]).to(latent), dim=0).cpu()
         axes = figure.add_subplot(-(-len(terms) // 3), min(3, len(terms)), word + 1)
         axes.fill_between(grid, low, high, color=_COLOURS[word % 6], alpha=0.2, label="16-84 % of settings")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.protocol import Batch
-from distsys.domains.semantic_eq.data.settings import BANDS, PARAMETERS, decode_setting
+from distsys.domains.semantic_eq.data.settings import BANDS, Ranges
 from distsys.shapes import Float, Int
 
 NUM_NEIGHBOURS = 15
@@ -24,9 +24,11 @@ def response_errors_db(
     return (estimate_db - target_db).abs().mean(dim=1)
 
 
-def parameter_errors(estimate_u: Float[Tensor, "items 13"], *, target_u: Float[Tensor, "items 13"]) -> dict[str, float]:
+def parameter_errors(
+    estimate_u: Float[Tensor, "items 13"], ranges: Ranges, *, target_u: Float[Tensor, "items 13"]
+) -> dict[str, float]:
     """Gain error in dB; frequency and Q errors in octaves, weighted by |gain|: at 0 dB they are inaudible."""
-    estimate, target = decode_setting(estimate_u), decode_setting(target_u)
+    estimate, target = ranges.decode(estimate_u), ranges.decode(target_u)
     gain = [band.gain for band in BANDS]
     weight = target[:, gain].abs()
     octaves = (estimate.log2() - target.log2()).abs().nan_to_num()
@@ -41,12 +43,11 @@ def parameter_errors(estimate_u: Float[Tensor, "items 13"], *, target_u: Float[T
     }
 
 
-def in_bounds_fraction(u: Float[Tensor, "items 13"]) -> float:
+def in_bounds_fraction(u: Float[Tensor, "items 13"], ranges: Ranges) -> float:
     """Share of decoded values that are finite and within their physical bounds."""
     finite = torch.isfinite(u)
-    physical = decode_setting(u.clamp(0.0, 1.0).nan_to_num())
-    low = physical.new_tensor([item.low for item in PARAMETERS])
-    high = physical.new_tensor([item.high for item in PARAMETERS])
+    physical = ranges.decode(u.clamp(0.0, 1.0).nan_to_num())
+    low, high = ranges.limits(physical)
     slack = 1e-5 * torch.maximum(low.abs(), high.abs())  # float32 rounding at a rail
     inside = (physical >= low - slack) & (physical <= high + slack)
     return float((finite & (u >= 0.0) & (u <= 1.0) & inside).float().mean())
