@@ -16,7 +16,7 @@ from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.jobs import jobs, logs, stop, submit
-from distsys.commands.looking import clean, compare, extend, list_all, report, status
+from distsys.commands.looking import clean, compare, extend, import_run, list_all, report, status
 from distsys.commands.models import evaluate, export, predict, register, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
@@ -37,6 +37,7 @@ from distsys.options import (
     experiment_options,
     export_options,
     extend_options,
+    import_options,
     job_options,
     local_option,
     logs_options,
@@ -165,6 +166,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("status", status, "how an experiment stands", (place_argument, watch_option)),
     ("report", report, "the report of an experiment, written again", (place_argument,)),
     ("compare", compare, "trained models side by side, and whether they differ by more than noise", (compare_options,)),
+    ("import", import_run, "a run of other software, to be compared with ours", (import_options,)),
     (
         "extend",
         extend,

@@ -224,6 +224,20 @@ def compare_options(parser: Any) -> None:
     out_option(parser)
 
 
+def import_options(parser: Any) -> None:
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a CSV or TSV file, a run's folder below mlruns, the id of an MLflow run, or an Optuna storage",
+    )
+    parser.add_argument("--domain", required=True, metavar="NAME", help="whose models it is to be compared with")
+    parser.add_argument("--name", metavar="NAME", help="of its folder below imported (default: the source's)")
+    parser.add_argument("--metric", metavar="NAME", help="what it calls the domain's selection metric")
+    parser.add_argument("--tracking", metavar="STORE", help="MLflow store of a run: URI, database file or mlruns")
+    parser.add_argument("--study", metavar="NAME", help="of an Optuna storage with several")
+    out_option(parser)
+
+
 def extend_options(parser: Any) -> None:
     place_argument(parser)
     more = parser.add_mutually_exclusive_group(required=True)

@@ -13,7 +13,7 @@ from distsys.commands.experiments import means, named_place, opened
 from distsys.commands.output import require_writable, show
 from distsys.errors import UsageError
 from distsys.storage.connect import is_uri
-from distsys.storage.store import reading
+from distsys.storage.store import local_of, reading
 
 if TYPE_CHECKING:
     from distsys.pipeline.shelf import Shelved
@@ -55,6 +55,41 @@ def status(options: argparse.Namespace) -> int:
             print("\x1b[6A\x1b[J" + _card(found), flush=True)
         elif (before.phase, before.state) != (found.phase, found.state):
             show(options, found.content(), _card(found))
+    return 0
+
+
+def import_run(options: argparse.Namespace) -> int:
+    """``distsys import``."""
+    from distsys.domains.registry import get_domain
+    from distsys.pipeline.foreign import imported
+
+    root = local_of(options.out)
+    require_writable(root, option=f"--out {root}")
+    domain = get_domain(options.domain)
+    name = options.name or Path(options.source).stem
+    found = imported(
+        options.source,
+        domain,
+        name,
+        root=root,
+        metric=options.metric,
+        tracking=options.tracking,
+        study=options.study,
+    )
+    lines = [
+        f"{found.folder}: '{found.metric}' is taken for {domain.selection.name}, best at step {found.step}: "
+        f"{found.value:.4g}",
+        *(f"{item.status}: {item}" for item in found.verdicts),
+        f"compare it: distsys compare EXPERIMENT {found.folder}",
+    ]
+    show(
+        options,
+        {
+            "folder": str(found.folder), "metric": found.metric, "step": found.step, "value": found.value,
+            "verdicts": [item.content() for item in found.verdicts],
+        },
+        "\n".join(lines),
+    )  # fmt: skip
     return 0
 
 

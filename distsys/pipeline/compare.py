@@ -25,6 +25,8 @@ from distsys.training.evaluated import Evaluated
 from distsys.training.outcome import Outcome
 from distsys.training.selection import paired_floor
 
+IMPORTED = "imported"
+"""The phase of runs of other software."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -79,11 +81,13 @@ class Difference:
 
     @property
     def is_tie(self) -> bool:
-        return not abs(self.value) > self.error
+        return not abs(self.value) > self.error and not math.isnan(self.error)
 
     def words(self, unit: str) -> str:
         """The difference, its error, and what to make of them."""
         what = "a tie" if self.is_tie else "better" if self.is_better else "worse"
+        if math.isnan(self.error):
+            return f"{self.value:+.3g} {unit} (error unknown: items are not): {what}, if that is no noise"
         how = "item by item" if self.is_paired else "of other items, so that the error is that of both"
         return f"{self.value:+.3g} {unit} (standard error {self.error:.2g}, {how}): {what}"
 
@@ -103,8 +107,9 @@ class Comparison:
         return [_difference(self.sides[0], side) for side in self.sides[1:]]
 
     def config_rows(self) -> list[list[object]]:
-        """Keys that not all sides share."""
-        names = sorted({name for side in self.sides for name in side.config})
+        """Keys that not all sides share; of other software's runs, those that they tell of."""
+        told = [set(side.config) for side in self.sides if side.config["phase"] == IMPORTED]
+        names = sorted({name for side in self.sides for name in side.config if all(name in known for known in told)})
         rows: list[list[object]] = [[name, *(_told(side.config.get(name)) for side in self.sides)] for name in names]
         return [row for row in rows if len(set(row[1:])) > 1]
 
