@@ -143,7 +143,7 @@ def predict(place: str | Path, **request: Any) -> Prediction:
 
     Args:
         place: as for :func:`evaluate`.
-        request: the domain's options, with _ for -.
+        request: the domain's options, with _ for -, and ``from_`` for --from.
     """
     return ask(load_model(find_checkpoint(local_copy(place))), request)
 
@@ -157,7 +157,8 @@ def ask(loaded: Loaded, request: Mapping[str, Any]) -> Prediction:
     known = loaded.domain.request.model_fields
     if unknown := sorted(set(request) - set(known)):
         raise UsageError(f"{loaded.domain.name} is not asked for {', '.join(unknown)}", expected=", ".join(known))
-    values = {name: value if isinstance(value, str | Path) else _as_yaml(value) for name, value in request.items()}
+    as_is = (str, Path, list, tuple)
+    values = {name: value if isinstance(value, as_is) else _as_yaml(value) for name, value in request.items()}
     return loaded.domain.predict(loaded.model, read_request(loaded.domain, values))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin
 
 from distsys.errors import UsageError
 from distsys.storage.connect import is_uri
@@ -363,7 +363,7 @@ def request_parser(domain: Any, *, is_table: bool = False) -> argparse.ArgumentP
         "--output",
         type=Path,
         metavar="FILE",
-        help="where to write; the suffix picks the format, a name without one makes a folder of several files",
+        help="where to write; the suffix picks the format, no suffix makes a folder of an answer of several files",
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -391,8 +391,9 @@ def request_parser(domain: Any, *, is_table: bool = False) -> argparse.ArgumentP
             )
             continue
         parser.add_argument(
-            f"--{name.replace('_', '-')}",
+            f"--{name.rstrip('_').replace('_', '-')}",
             dest=name,
+            action="append" if get_origin(field.annotation) is tuple else "store",
             required=field.is_required() and not is_table,
             default=argparse.SUPPRESS,
             help=field.description,

@@ -164,7 +164,8 @@ def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
     """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
     suffix = path.suffix.lower()
     if suffix not in files:
-        raise UsageError(f"-o {path}: no format '{path.suffix}'", expected=f"one of {', '.join(files)}")
+        what = f"no format '{path.suffix}'" if path.suffix else "no suffix, which picks the format"
+        raise UsageError(f"-o {path}: {what}", expected=f"one of {', '.join(files)}")
     content = files[suffix]
     try:
         return path.write_bytes(content.encode() if isinstance(content, str) else content)

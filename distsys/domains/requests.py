@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -21,16 +21,25 @@ def read_request(domain: AnyDomain, values: Mapping[str, Any]) -> Any:
         UsageError: a value does not fit its field, or is missing.
     """
     fields = domain.request.model_fields
-    given = {
-        name: value if fields[name].annotation in (str, Path) else parse_value(value)
-        for name, value in values.items()
-        if name in fields
-    }
+    given = {name: _parsed(value, fields[name].annotation) for name, value in values.items() if name in fields}
     try:
         return domain.request.model_validate(given, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "missing":
             raise UsageError(f"no {first['loc'][0]}", expected="it is what is asked about") from None
-        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "request"
+        if not first["loc"]:
+            raise UsageError(plain_message(first)) from None
+        flag = "--" + str(first["loc"][0]).rstrip("_").replace("_", "-")
         raise UsageError(f"{flag} = {first['input']!r}", expected=plain_message(first)) from None
+
+
+def _parsed(value: Any, annotation: object) -> Any:
+    """A word or a path as it was typed, all else as YAML has it."""
+    is_text = isinstance(value, str) and not any(kind in (str, Path) for kind in kinds_of(annotation))
+    return parse_value(value) if is_text else value
+
+
+def kinds_of(annotation: object) -> list[object]:
+    """A field's type and, of a union, a tuple or an annotation, what it is made of."""
+    return [annotation, *(kind for part in get_args(annotation) for kind in kinds_of(part))]

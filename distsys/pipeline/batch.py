@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_origin
 
 from distsys.domains.kit import csv_text
 from distsys.domains.protocol import AnyDomain, Prediction
-from distsys.domains.requests import read_request
+from distsys.domains.requests import kinds_of, read_request
 from distsys.errors import DataError, DistsysError, UsageError, did_you_mean
 from distsys.files import append, cut_torn_tail, write_bytes, write_text
 
@@ -80,11 +80,7 @@ def _is_folder(domain: AnyDomain, name: str, value: str | Path) -> bool:
 
 def _is_file(domain: AnyDomain, name: str) -> bool:
     """Whether a field of the request names a file, if it is given."""
-    return _holds_path(domain.request.model_fields[name].annotation)
-
-
-def _holds_path(annotation: object) -> bool:
-    return annotation is Path or any(_holds_path(part) for part in get_args(annotation))
+    return Path in kinds_of(domain.request.model_fields[name].annotation)
 
 
 def _of_folder(name: str, given: Mapping[str, Any]) -> list[Question]:
@@ -103,8 +99,8 @@ def _of_folder(name: str, given: Mapping[str, Any]) -> list[Question]:
 
 def _of_table(domain: AnyDomain, given: Mapping[str, Any], table: Path) -> Iterator[Question]:
     rows = _rows(table)
-    known = [*domain.request.model_fields, "name"]
-    columns = {column: column.strip().replace("-", "_") for column in rows[0]}
+    known = {name.rstrip("_"): name for name in (*domain.request.model_fields, "name")}
+    columns = {column: column.strip().replace("-", "_").rstrip("_") for column in rows[0]}
     for column, meant in columns.items():
         if meant not in known:
             raise UsageError(
@@ -114,15 +110,24 @@ def _of_table(domain: AnyDomain, given: Mapping[str, Any], table: Path) -> Itera
             )
     used: set[str] = set()
     for number, row in enumerate(rows, start=1):
-        values = {columns[column]: cell.strip() for column, cell in row.items() if cell and cell.strip()}
+        values = {known[columns[column]]: cell.strip() for column, cell in row.items() if cell and cell.strip()}
         name = values.pop("name", f"{number:0{max(4, len(str(len(rows))))}d}")
         if name in used or Path(name).is_absolute() or ".." in Path(name).parts:
             raise UsageError(
                 f"{table}: row {number} is called '{name}'", expected="a name of its own, of a file in a folder"
             )
         used.add(name)
-        files = {key: table.parent / value for key, value in values.items() if _is_file(domain, key)}
+        files = {
+            key: _below(table.parent, value, domain, key) for key, value in values.items() if _is_file(domain, key)
+        }
         yield Question(name, {**given, **values, **files})
+
+
+def _below(folder: Path, text: str, domain: AnyDomain, name: str) -> Path | list[Path]:
+    """A file of a table, or several apart by semicolons where the request takes several."""
+    if get_origin(domain.request.model_fields[name].annotation) is tuple:
+        return [folder / part.strip() for part in text.split(";")]
+    return folder / text
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
@@ -197,11 +202,13 @@ def _known(ledger: Path) -> dict[str, dict[str, Any]]:
 def _plain(request: Any) -> dict[str, Any]:
     """The values of ``request``, of files the content."""
     values = {name: getattr(request, name) for name in type(request).model_fields}
-    return {name: _content(value) if isinstance(value, Path) else _json(value) for name, value in values.items()}
+    return {name: _told(value) for name, value in values.items()}
 
 
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+def _told(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_told(part) for part in value]
+    return _content(value) if isinstance(value, Path) else json.loads(json.dumps(value, default=str))
 
 
 def _content(path: Path) -> str:

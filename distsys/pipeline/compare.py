@@ -88,7 +88,7 @@ class Difference:
         what = "a tie" if self.is_tie else "better" if self.is_better else "worse"
         if math.isnan(self.error):
             return f"{self.value:+.3g} {unit} (error unknown: items are not): {what}, if that is no noise"
-        how = "item by item" if self.is_paired else "of other items, so that the error is that of both"
+        how = "item by item" if self.is_paired else "of another set of items, so that the error is that of both"
         return f"{self.value:+.3g} {unit} (standard error {self.error:.2g}, {how}): {what}"
 
 

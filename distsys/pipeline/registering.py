@@ -8,6 +8,7 @@ from pathlib import Path
 from distsys.errors import StoppedByHealth
 from distsys.health.verdict import Verdict
 from distsys.tracking.registry import Registered, register
+from distsys.tracking.spool import RUN_FILE
 from distsys.training.assess import Loaded, known_verdicts
 
 _PACKAGES = ("distsys", "torch", "numpy")
@@ -24,7 +25,7 @@ def registered(loaded: Loaded, *, name: str | None) -> Registered:
     verdicts = known_verdicts(checkpoint)
     _require_healthy(checkpoint, [item for item in verdicts if item.status == "stop"])
     run = checkpoint.parents[1]
-    experiment = run.parents[1]
+    experiment = _experiment_of(run)
     tags = {
         "domain": domain.name,
         "experiment": experiment.name,
@@ -42,6 +43,11 @@ def registered(loaded: Loaded, *, name: str | None) -> Registered:
         tags=tags,
         requirements=[f"{package}=={version(package).split('+')[0]}" for package in _PACKAGES],
     )
+
+
+def _experiment_of(run: Path) -> Path:
+    """The folder of the experiment of a run: that of a single training is its own."""
+    return run.parents[1] if (run.parents[1] / RUN_FILE).is_file() else run
 
 
 def _require_healthy(checkpoint: Path, stops: list[Verdict]) -> None:

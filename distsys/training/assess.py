@@ -239,6 +239,8 @@ def find_checkpoint(place: Path) -> Path:
     """
     if (place / "manifest.json").is_file():
         return place
+    if not place.is_dir():
+        raise UsageError(f"{place}: no such folder", expected="the folder of an experiment, a run or a checkpoint")
     outcomes = sorted(place.glob("final/*/outcome.json")) or sorted(place.glob("outcome.json"))
     if not outcomes:
         outcomes = sorted([*place.glob("*/final/*/outcome.json"), *place.glob("*/outcome.json")])

@@ -96,6 +96,6 @@ class Request(Section):
     """Sources in recorded snapshots."""
 
     snapshots: DataPath
-    """.npz with snapshots [scenes, channels, snapshots], complex; the README lists what else it may hold."""
+    """.npz, .npy, .mat or .h5 with snapshots [scenes, channels, snapshots], complex; docs/domains says what else."""
     num_sources: Annotated[int, Field(ge=1)] | None = None
     """Sources in every scene; the file's own where it names them."""

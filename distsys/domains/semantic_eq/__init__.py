@@ -33,6 +33,7 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
         TermSpec("response", "(dB/3)^2", 0.0),
         TermSpec("params", "u^2", 0.0),
         TermSpec("contrastive", "nat", 0.0, scale="invariant"),
+        TermSpec("isometry", "1", 0.0, scale="invariant"),
         TermSpec("excess", "u^2", 0.0),
         TermSpec("kl", "nat", 0.0),
     )
@@ -43,11 +44,11 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
     )
 
     def compared(self, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
-        """What the contrastive term compares."""
+        """What the contrastive term and the isometry compare."""
         return self._room("model.terms").compared(outputs, batch)
 
     def comparing_terms(self, compared: Mapping[str, Tensor], *, config: Config) -> Mapping[str, Tensor]:
-        """The contrastive term."""
+        """Both of them."""
         return self._room("model.terms").comparing_terms(compared, config=config)
 
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:

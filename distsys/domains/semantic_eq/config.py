@@ -34,7 +34,7 @@ class DataConfig(Section):
     frequencies_in: Literal["Hz", "kHz"] = "Hz"
     q_in: Literal["q", "octaves"] = "q"
     """Octaves are the bandwidth between half-gain points (RBJ Audio EQ Cookbook)."""
-    bounds: Mapping[str, tuple[float, float]] = Field(default={})
+    bounds: Mapping[str, Annotated[tuple[float, float], Field(strict=False)]] = Field(default={})
     """Of another equaliser than SAFE's: lowest and highest gain_db and q of all bands, and freq_hz of a band."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Checksum that the file must have; null accepts any and notes what it found."""
@@ -95,11 +95,29 @@ class Config(Section):
 
 
 class Request(Section):
-    """A setting for a word."""
+    """A setting for a word, or towards examples."""
 
-    term: str
-    """Word to move along, such as warm."""
-    strength: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
-    """0 is flat (or the word itself with --toward), 1 the word's centre (or the other word), 2 beyond."""
+    term: str | None = None
+    """Word to move towards, such as warm."""
+    amount: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
+    """0 is the start (flat, the setting of --from, or with --toward the first word), 1 its end, 2 beyond."""
     toward: str | None = None
     """Second word: interpolate from the first to it, in the latent."""
+    from_: DataPath | None = None
+    """Setting to start from: an equaliser's text file (Equalizer APO, AutoEq, REW), or a .csv or .json of predict."""
+    like: tuple[DataPath, ...] = Field(default=(), strict=False)
+    """Settings to move towards in place of a word; may be repeated."""
+    draws: Annotated[int, Field(ge=0, le=1000)] = 0
+    """So many settings of the word in place of one, as different people would make them."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Another seed draws others."""
+
+    @model_validator(mode="after")
+    def _says_where_to(self) -> Self:
+        if (self.term is None) == (not self.like):
+            raise ValueError("give a word (term) or examples (like), one of the two")
+        if self.toward and (self.term is None or self.from_ is not None):
+            raise ValueError("toward goes from a word (term) to another: no from, no like")
+        if self.draws and (self.term is None or self.toward or self.from_ is not None):
+            raise ValueError("draws are of a word (term) alone")
+        return self

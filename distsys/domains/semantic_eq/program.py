@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from distsys.domains.protocol import Program
-from distsys.domains.semantic_eq.answer import WordMap
 from distsys.domains.semantic_eq.data.settings import Ranges
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.model.words import words_of
 
 
 class Steering(nn.Module):
@@ -36,7 +36,7 @@ def program(model: SettingAutoencoder) -> Program:
     """``(setting, word, amount) -> (moved, latent)``; amount 0 is what the model makes of the setting itself."""
     terms = model.statistics["terms"]
     assert isinstance(terms, list)
-    words = WordMap(model, model.statistics)
+    words = words_of(model)
     centres = torch.stack([words.centre(term) for term in terms])
     return Program(
         module=Steering(model, centres),

@@ -14,7 +14,7 @@ from distsys.domains.speaker_extraction.config import Request
 from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.errors import DataError
 from distsys.shapes import Float
-from distsys.signals.audio import is_silent, read_audio, wav_bytes
+from distsys.signals.audio import is_silent, read_channels, wav_bytes, without_offset
 from distsys.signals.levels import energy_db
 from distsys.signals.resampling import resampled
 
@@ -25,25 +25,35 @@ _ENROLMENT_S = 60.0
 
 
 def predict(model: Extractor, request: Request) -> Prediction:
-    """The wanted speaker of ``request.mixture``, as long as it and at its rate.
+    """The wanted speaker of ``request.mixture``, as long as it, at its rate, and in as many channels.
 
     Raises:
         DataError: a recording is at fault, or shorter than one frame of the model.
     """
-    mixture, rate_hz = read_audio(request.mixture, may_clip=True)
+    mixture, rate_hz = read_channels(request.mixture, may_clip=True)
     model_hz, enrolment = model.sample_rate_hz, _enrolment(model, request)
-    estimate = extract(model, _at_model_rate(model, mixture, rate_hz, request.mixture), enrolment)
-    restored = resampled(estimate.numpy(), up=rate_hz, down=model_hz)[: len(mixture)]
-    restored = np.pad(restored, (0, len(mixture) - len(restored)))
-    drop_db = float(energy_db(torch.from_numpy(mixture)) - energy_db(torch.from_numpy(restored)))
+    mixture = without_offset(mixture)
+    channels = [_extracted(model, channel, rate_hz, request.mixture, enrolment) for channel in mixture.T]
+    restored = np.stack(channels, axis=1)
+    drop_db = float(energy_db(torch.from_numpy(mixture.T.ravel())) - energy_db(torch.from_numpy(restored.T.ravel())))
     summary = {
         "seconds": round(len(mixture) / rate_hz, 3),
         "sample_rate_hz": rate_hz,
+        "channels": len(channels),
         "band_hz": min(model_hz, rate_hz) // 2,
         "level_drop_db": round(drop_db, 2),
         "enrolment_used_s": round(len(enrolment) / model_hz, 3),
     }
     return Prediction(summary, {".wav": wav_bytes(restored, rate_hz=rate_hz)})
+
+
+def _extracted(
+    model: Extractor, channel: np.ndarray, rate_hz: int, path: Path, enrolment: Tensor
+) -> Float[np.ndarray, " time"]:
+    """The speaker in one channel [time] of a mixture, at its rate."""
+    estimate = extract(model, _at_model_rate(model, channel, rate_hz, path), enrolment)
+    restored = resampled(estimate.numpy(), up=rate_hz, down=model.sample_rate_hz)[: len(channel)]
+    return np.pad(restored, (0, len(channel) - len(restored)))
 
 
 def extract(
@@ -86,7 +96,8 @@ def _fade(length: int, overlap: int) -> Tensor:
 
 
 def _enrolment(model: Extractor, request: Request) -> Tensor:
-    samples, rate_hz = read_audio(request.enrol)
+    channels, rate_hz = read_channels(request.enrol)
+    samples = without_offset(channels.mean(axis=1))
     used = _at_model_rate(model, samples[: round(_ENROLMENT_S * rate_hz)], rate_hz, request.enrol)
     if is_silent(used.numpy()):
         raise DataError(

@@ -133,6 +133,6 @@ class Request(Section):
     """One speaker out of a recording."""
 
     mixture: DataPath
-    """Recording to extract from: .wav or .flac, mono, any rate and length."""
+    """Recording to extract from: .wav, .flac, .mp3, .ogg or .opus of any rate, length and number of channels."""
     enrol: DataPath
     """Another recording of the wanted speaker alone."""

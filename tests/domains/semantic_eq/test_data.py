@@ -217,13 +217,13 @@ def test_bounds_and_active_units_see_what_is_wrong() -> None:
     assert extreme_latents(4, like=torch.zeros(1)).abs().max() == 1e6
 
 
-@pytest.mark.parametrize(("strength", "sign"), [(1.0, 1), (0.0, 0)])
-def test_predict_moves_along_a_word_and_writes_what_equalisers_read(strength: float, sign: int) -> None:
+@pytest.mark.parametrize(("amount", "sign"), [(1.0, 1), (0.0, 0)])
+def test_predict_moves_along_a_word_and_writes_what_equalisers_read(amount: float, sign: int) -> None:
     domain = SemanticEq()
     bundle = domain.build_data(Config(), seed=0)
     torch.manual_seed(0)
     model = domain.build_model(Config(), bundle.statistics)
-    answer = domain.predict(model, Request(term="boomy", strength=strength))
+    answer = domain.predict(model, Request(term="boomy", amount=amount))
     lines = str(answer.files[".txt"]).splitlines()
     assert lines[0].startswith("Preamp: -") or lines[0] == "Preamp: 0.0 dB"
     assert [line.split()[3] for line in lines[1:]] == ["LSC", "PK", "PK", "PK", "HSC"]
@@ -286,7 +286,7 @@ def test_another_equalisers_file_by_its_names_units_and_bounds(tmp_path: Path) -
     with torch.no_grad():
         metrics = SemanticEq().evaluate(model, bundle.test).metrics
         trip = SemanticEq().round_trip(config, bundle.statistics, batch)
-        answer = SemanticEq().predict(model, Request(term="warm", strength=2.0))
+        answer = SemanticEq().predict(model, Request(term="warm", amount=2.0))
     assert metrics["in_bounds_fraction"] == 1.0
     assert all((item.decoded - item.original).abs().max() < 1e-9 * item.high for item in trip.values())
     loud = [abs(value) for name, value in answer.summary["setting"].items() if name.endswith("gain_db")]

@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from distsys.domains.semantic_eq.config import ModelConfig
-from distsys.domains.semantic_eq.data.settings import SAFE
 from distsys.domains.semantic_eq.model.losses import (
     contrastive_chance,
     contrastive_loss,
@@ -19,7 +17,8 @@ from distsys.domains.semantic_eq.model.losses import (
     parameter_loss,
     response_loss,
 )
-from distsys.domains.semantic_eq.model.network import SettingAutoencoder, bounded, seed_bounded
+from distsys.domains.semantic_eq.model.network import bounded, seed_bounded
+from tests.domains.semantic_eq.support import small_model
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -153,8 +152,7 @@ def test_the_seeds_tanh_head_is_dead_where_the_clamp_is_alive() -> None:
 
 
 def test_reduced_precision_does_not_round_settings() -> None:
-    torch.manual_seed(0)
-    model = SettingAutoencoder(ModelConfig(width=64), SAFE, {})
+    model = small_model(width=64)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
         activation = model.activations(torch.randn(500, 8))
     assert activation.dtype == torch.float32

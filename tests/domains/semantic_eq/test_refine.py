@@ -6,19 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from distsys.domains.semantic_eq.config import Config, ModelConfig
+from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.bundle import build_data
 from distsys.domains.semantic_eq.data.response import frequency_grid_hz, response_db
 from distsys.domains.semantic_eq.data.settings import SAFE
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
 from distsys.domains.semantic_eq.model.refine import STRIDE, refined
+from tests.domains.semantic_eq.support import small_model
 
 
 def model_of(**given: object) -> SettingAutoencoder:
-    torch.manual_seed(0)
-    return SettingAutoencoder(
-        ModelConfig.model_validate({"width": 32, "depth": 2, "refine_steps": 20, **given}), SAFE, {}
-    )
+    return small_model(**{"refine_steps": 20, **given})
 
 
 def errors(model: SettingAutoencoder, latent: Tensor, curve_db: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nan": (lambda path: write(path, np.full(8000, np.nan)), "NaN or infinity"),
     "clipped": (lambda path: write(path, np.clip(20.0 * noise(8000), -1.0, 1.0)), "clipped"),
     "short": (lambda path: write(path, noise(1000)), "lasts 0.12 s"),
-    "mp3": (lambda path: path.with_suffix(".mp3").write_bytes(b"ID3"), "a .mp3 file"),
+    "m4a": (lambda path: path.with_suffix(".m4a").write_bytes(b"ftyp"), "a .m4a file"),
     "low rate": (lambda path: write(path, noise(4000), 4000), "4000 Hz beside data.sample_rate_hz 8000"),
 }
 

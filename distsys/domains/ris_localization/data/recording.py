@@ -1,9 +1,7 @@
-"""Recorded snapshots from an .npz: read, checked, and brought into the form of simulated scenes."""
+"""Recorded snapshots of a file: checked, and brought into the form of simulated scenes."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distsys.domains.ris_localization.config import DataConfig
+from distsys.domains.ris_localization.data.arrays import read_arrays
 from distsys.domains.ris_localization.data.geometry import from_physical
 from distsys.errors import DataError, did_you_mean
 
@@ -37,7 +36,7 @@ class Recording:
 
 
 def read_recording(path: Path, data: DataConfig, *, num_sources: int | None) -> Recording:
-    """The scenes in ``path``, an .npz without pickled objects.
+    """The scenes in ``path``, see :func:`~.arrays.read_arrays`.
 
     It holds ``snapshots`` [scenes, channels, snapshots] or, for an array, ``covariance`` [scenes, elements,
     elements] with ``num_snapshots``; optionally ``num_sources`` [scenes] and, to compare with, ``sources``
@@ -54,11 +53,7 @@ def read_recording(path: Path, data: DataConfig, *, num_sources: int | None) -> 
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        raise _unreadable(path, error) from error
+    content = read_arrays(path)
     for name in content:
         if name not in _KNOWN:
             raise DataError(
@@ -71,35 +66,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             f"{path}: holds {', '.join(content) or 'nothing'}", expected="either 'snapshots' or 'covariance'"
         )
     return content
-
-
-_OTHERS = (
-    (b"\x93NUMPY", "a single NumPy array (.npy)", "numpy", "numpy.load({name!r})"),
-    (b"MATLAB 5.0", "a MATLAB file", "numpy, scipy.io", "scipy.io.loadmat({name!r})['X']"),
-    (b"MATLAB 7.3", "a MATLAB file of version 7.3, which is HDF5", "numpy, h5py", "h5py.File({name!r})['X'][()]"),
-    (b"\x89HDF", "an HDF5 file", "numpy, h5py", "h5py.File({name!r})['X'][()]"),
-)
-"""How other files with arrays begin, what they are, and what imports and reads their array, called X."""
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """What the file is instead, where that can be told, and how it becomes an .npz."""
-    try:
-        with path.open("rb") as stream:
-            begin = stream.read(16)
-    except OSError:
-        begin = b""
-    for mark, kind, needs, reads in _OTHERS:
-        if begin.startswith(mark):
-            code = f"numpy.savez({path.stem + '.npz'!r}, snapshots={reads.format(name=path.name)})"
-            return DataError(
-                f"{path}: is {kind}",
-                expected="an .npz with 'snapshots' [scenes, channels, snapshots]",
-                fix=f'python -c "import {needs}; {code}"',
-            )
-    return DataError(
-        f"{path}: cannot be read ({error})", expected="an .npz with 'snapshots'", fix="write it with numpy.savez"
-    )
 
 
 def _snapshots(path: Path, content: Mapping[str, np.ndarray], data: DataConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from distsys.config.reuse import reused
 from distsys.domains.draws import hashes
 from distsys.domains.protocol import Batch, DataBundle, EvalSet
-from distsys.domains.semantic_eq.config import Config, DataConfig
+from distsys.domains.semantic_eq.config import NUM_PARAMETERS, Config, DataConfig
 from distsys.domains.semantic_eq.data.response import band_responses_db
 from distsys.domains.semantic_eq.data.safe_file import Table, read_safe
 from distsys.domains.semantic_eq.data.settings import BANDS, Ranges, ranges_of
@@ -32,15 +32,17 @@ class Rows:
         u: [rows, 13] in u, bells sorted.
         band_db: [rows, 5, 256], the response of each band.
         label: [rows] index of the word, or -1.
+        weight: [rows] of the setting among those of its word.
     """
 
     u: Tensor
     band_db: Tensor
     label: Tensor
+    weight: Tensor
 
     def batch(self) -> Batch:
         """All rows as one batch."""
-        return {"u": self.u, "curve_db": self.band_db.sum(dim=1), "label": self.label}
+        return {"u": self.u, "curve_db": self.band_db.sum(dim=1), "label": self.label, "weight": self.weight}
 
 
 class RecombiningSource:
@@ -87,7 +89,13 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
         validation=parts.validation,
         test=parts.test,
         provenance=parts.provenance,
-        statistics={"terms": parts.terms, "term_u": parts.reference["u"], "term_label": parts.reference["label"]},
+        statistics={
+            "terms": parts.terms,
+            "term_u": parts.reference["u"],
+            "term_label": parts.reference["label"],
+            "term_weight": parts.reference["weight"],
+            **_main_curves(parts.train),
+        },
     )
 
 
@@ -120,7 +128,24 @@ def _usable_terms(terms: Sequence[str], data: DataConfig) -> list[str]:
 def _rows(table: Table, ranges: Ranges, part: Sequence[int], terms: Sequence[str]) -> Rows:
     u = ranges.sort_bells(ranges.encode(torch.from_numpy(table.physical[list(part)])))
     label = torch.tensor([terms.index(table.term[row]) if table.term[row] in terms else NO_LABEL for row in part])
-    return Rows(u.float(), band_responses_db(u, ranges).float(), label)
+    return Rows(u.float(), band_responses_db(u, ranges).float(), label, _weights(table, part))
+
+
+def _main_curves(rows: Rows) -> dict[str, Tensor]:
+    """``curve_mean`` [points] and ``curve_axes`` [13, points], the main directions of responses, orthonormal."""
+    curves = rows.band_db.sum(dim=1)
+    mean = curves.mean(dim=0)
+    axes = torch.linalg.svd((curves - mean).double(), full_matrices=False)[2][:NUM_PARAMETERS]
+    return {"curve_mean": mean, "curve_axes": axes.float()}
+
+
+def _weights(table: Table, part: Sequence[int]) -> Tensor:
+    """One over the root of how many settings of the word its person has: most people wrote few, and one wrote hundreds.
+
+    Between all alike and one vote a person; either end foretells settings of unseen people less well.
+    """
+    counts = Counter((table.submitter[row], table.term[row]) for row in part)
+    return torch.tensor([counts[table.submitter[row], table.term[row]] ** -0.5 for row in part])
 
 
 def _labelled(rows: Rows) -> Batch:

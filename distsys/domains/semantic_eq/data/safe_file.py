@@ -74,7 +74,8 @@ def _require_known(given: Mapping[str, str], names: Mapping[str, str]) -> None:
 
 def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> list[dict[str, str]]:
     """A row a setting, by column; a quoted term may hold a line break."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    separator = _separator(text)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         rows = list(reader)
     except csv.Error as error:
@@ -90,7 +91,16 @@ def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> list[dict[str, st
             f"{path}: the column {', '.join(twice)} stands twice", expected="each once", fix="take one of the two out"
         )
     _require_columns(path, rows, wanted)
+    if separator == ";":  # where a comma is the decimal sign
+        for row in rows:
+            row |= {wanted[name]: (row[wanted[name]] or "").replace(",", ".") for name in NAMES}
     return rows
+
+
+def _separator(text: str) -> str:
+    """Of the header's cells: spreadsheets write semicolons where a comma is the decimal sign, and some tabs."""
+    header = text.partition("\n")[0]
+    return max((",", ";", "\t"), key=header.count)
 
 
 def _require_words(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
@@ -142,14 +152,16 @@ def _content(path: Path, sha256: str | None) -> bytes:
 def _require_columns(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
     if not rows:
         raise DataError(f"{path}: holds no rows", expected="a header and at least one setting")
-    missing = [column for column in names.values() if column not in rows[0]]
+    missing = {name: column for name, column in names.items() if column not in rows[0]}
     if not missing:
         return
-    near = did_you_mean(missing[0], [name for name in rows[0] if name])
+    first, column = next(iter(missing.items()))
+    near = did_you_mean(column, [name for name in rows[0] if name])
+    more = " and others" if len(missing) > _SHOWN else ""
     raise DataError(
-        f"{path}: no column {', '.join(missing[:_SHOWN])}{' and others' if len(missing) > _SHOWN else ''}",
+        f"{path}: no column {', '.join([*missing.values()][:_SHOWN])}{more}",
         expected=f"the columns {', '.join(names.values())}",
-        fix=f"{near} data.columns says what a file calls them: --set 'data.columns={{{missing[0]}: ITS NAME}}'",
+        fix=f"{near} data.columns says what a file calls them: --set 'data.columns={{{first}: ITS NAME}}'",
     )
 
 

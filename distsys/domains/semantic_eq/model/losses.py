@@ -12,6 +12,7 @@ from distsys.domains.semantic_eq.data.settings import columns
 from distsys.shapes import Float, Int
 
 _RESPONSE_SCALE_DB = 3.0
+_SMALLEST_SQUARE = 1e-6
 
 
 def response_loss(
@@ -61,6 +62,25 @@ def contrastive_loss(
     has_positive = counts > 0
     per_anchor = -log_share.where(positive, log_share.new_zeros(())).sum(dim=1) / counts.clamp(min=1)
     return (per_anchor * has_positive).sum() / has_positive.sum().clamp(min=1)
+
+
+def isometry_loss(
+    latent: Float[Tensor, "items latent"], *, curve_db: Float[Tensor, "items points"]
+) -> Float[Tensor, ""]:
+    """How far distances in the latent are from distances of responses, over all pairs of a batch.
+
+    Distances of responses are root mean squares over their points, in units of 3 dB.
+
+    Shape: [items, latent], [items, points] -> scalar.
+    Unit: 1, the squared stress-1.
+    Range: >= 0, 0 where the latent is an isometric map; 1 where it has collapsed to a point.
+    Invariant to: rotation, reflection and shift of the latent, and order of the items.
+    Source: Kruskal, Multidimensional scaling by optimizing goodness of fit, Psychometrika 29, 1964.
+    """
+    wanted = torch.cdist(curve_db, curve_db) / (_RESPONSE_SCALE_DB * math.sqrt(curve_db.shape[1]))
+    square = (latent[:, None] - latent[None]).square().sum(dim=-1)
+    found = (square + _SMALLEST_SQUARE).sqrt()  # its slope at 0, where every item is beside itself, is finite
+    return (found - wanted).square().sum() / wanted.square().sum().clamp(min=_SMALLEST_SQUARE)
 
 
 def contrastive_chance(label: Int[Tensor, " items"]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +21,9 @@ CURVE_POINTS = 64
 """Points of the response that the encoder sees."""
 _CURVE_SCALE_DB = 12.0
 _PROJECTION_SIZE = 16
+_CODE_UNIT_DB = 3.0
+_FIRST_SHARE = 0.1
+"""Of a layer as it is usually begun."""
 
 
 class _OneSidedClamp(torch.autograd.Function):
@@ -80,10 +84,16 @@ class Latent:
 class SettingAutoencoder(nn.Module):
     """u and its response -> latent -> u.
 
+    The code is the response's main directions (PCA), in units of 3 dB RMS, and a learned correction: distances in the
+    latent begin as distances of responses.
+
     Args:
         ranges: bounds of the equaliser whose settings they are.
         statistics: the words and their training settings, which a prediction starts from.
     """
+
+    curve_mean: Tensor
+    curve_axes: Tensor
 
     def __init__(self, config: ModelConfig, ranges: Ranges, statistics: Statistics) -> None:
         super().__init__()
@@ -97,19 +107,27 @@ class SettingAutoencoder(nn.Module):
         self.projection = nn.Sequential(
             nn.Linear(config.latent_size, config.width), nn.SiLU(), nn.Linear(config.width, _PROJECTION_SIZE)
         )
-        with torch.no_grad():  # start in the middle of every range, where no head is on its rail
-            last = self.decoder[-1]
-            assert isinstance(last, nn.Linear)
-            last.bias.fill_(0.5)
+        curve_mean, curve_axes = statistics["curve_mean"], statistics["curve_axes"]
+        assert isinstance(curve_mean, Tensor) and isinstance(curve_axes, Tensor)
+        self.register_buffer("curve_mean", curve_mean.clone())
+        unit = _CODE_UNIT_DB * math.sqrt(curve_axes.shape[1])
+        self.register_buffer("curve_axes", curve_axes[: config.latent_size] / unit)
+        with torch.no_grad():
+            middle, correction = self.decoder[-1], self.encoder[-1]
+            assert isinstance(middle, nn.Linear) and isinstance(correction, nn.Linear)
+            middle.weight.mul_(_FIRST_SHARE)
+            middle.bias.fill_(0.5)  # of every range, where no head is on its rail
+            correction.weight.mul_(_FIRST_SHARE)
 
     def encode(self, u: Float[Tensor, "items 13"], *, curve_db: Float[Tensor, "items points"]) -> Latent:
         """The code of settings given in both forms; ``curve_db`` on the response's own grid."""
         stride = curve_db.shape[1] // CURVE_POINTS
         code = self.encoder(torch.cat([2.0 * u - 1.0, curve_db[:, ::stride] / _CURVE_SCALE_DB], dim=1))
+        main = (curve_db - self.curve_mean) @ self.curve_axes.T
         if not self._is_variational:
-            return Latent(code, None)
+            return Latent(main + code, None)
         mean, log_variance = code.chunk(2, dim=1)
-        return Latent(mean, log_variance.clamp(-10.0, 4.0))
+        return Latent(main + mean, log_variance.clamp(-10.0, 4.0))
 
     def encode_setting(self, u: Float[Tensor, "items 13"]) -> Float[Tensor, "items latent"]:
         """The code of settings whose response is not at hand."""

@@ -13,6 +13,7 @@ from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.settings import nearest, ranges_of
 from distsys.domains.semantic_eq.model import losses
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.model.refine import STRIDE
 
 
 def forward(model: SettingAutoencoder, batch: Batch, *, generator: torch.Generator) -> Outputs:
@@ -44,10 +45,19 @@ def loss_terms(outputs: Outputs, batch: Batch, *, config: Config) -> dict[str, T
 
 
 def compared(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-    """``projection`` [items, dims] and ``label`` [items], which the contrastive term compares."""
-    return {"projection": outputs["projection"].float(), "label": batch["label"]}
+    """``projection`` and ``label`` for the contrastive term, ``latent`` and ``curve_db`` for the isometry."""
+    return {
+        "projection": outputs["projection"].float(),
+        "label": batch["label"],
+        "latent": outputs["mean"].float(),
+        "curve_db": batch["curve_db"][:, ::STRIDE],
+    }
 
 
 def comparing_terms(compared: Mapping[str, Tensor], *, config: Config) -> dict[str, Tensor]:
-    """The contrastive term of items that may come from several workers."""
-    return {"contrastive": losses.contrastive_loss(**compared, temperature=config.model.temperature)}
+    """Both terms of items that may come from several workers."""
+    words = {name: compared[name] for name in ("projection", "label")}
+    return {
+        "contrastive": losses.contrastive_loss(**words, temperature=config.model.temperature),
+        "isometry": losses.isometry_loss(compared["latent"], curve_db=compared["curve_db"]),
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,14 +11,18 @@ from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
 from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.bundle import RecombiningSource
 from distsys.domains.semantic_eq.data.response import response_db
-from distsys.domains.semantic_eq.data.settings import ranges_of
+from distsys.domains.semantic_eq.data.settings import Ranges, ranges_of
+from distsys.domains.semantic_eq.model.refine import STRIDE, refined
 from distsys.domains.semantic_eq.score.metrics import (
+    energy_score_db,
     knn_accuracy,
     parameter_errors,
     response_errors_db,
     shuffled_silhouette,
     silhouette,
 )
+
+_FIT_STEPS = 60
 
 
 def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Baseline]:
@@ -29,8 +35,11 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
         "constant mean": ("trivial", u.mean(dim=0).expand_as(target_u)),
         "class mean": ("trivial", _class_means(train)[held_out["label"]]),
     }
+    projected_db = _project(train["curve_db"], held_out["curve_db"], rank)
+    settings[f"PCA-{rank} of curves, nearest setting"] = ("peer", _nearest_setting(projected_db, train, ranges))
+    settings[f"{rank} of 13 parameters kept"] = ("peer", _kept(target_u, held_out["curve_db"], train, ranges, rank))
     curves: dict[str, tuple[Kind, Tensor]] = {
-        f"PCA-{rank} of curves": ("peer", _project(train["curve_db"], held_out["curve_db"], rank)),
+        f"PCA-{rank} of curves": ("peer", projected_db),
         "flat": ("trivial", torch.zeros_like(held_out["curve_db"])),
     }
     rows = {
@@ -40,9 +49,56 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
         for name, (kind, value) in settings.items()
     }
     rows |= {name: Baseline(kind, _row(value, held_out)) for name, (kind, value) in curves.items()}
+    rows["flat"] = Baseline("trivial", {**rows["flat"].metrics, **_foretelling(train, held_out, "flat")})
+    rows["settings of the word"] = Baseline("peer", _foretelling(train, held_out, "word"))
+    rows["settings of any word"] = Baseline("trivial", _foretelling(train, held_out, "any"))
     rows["raw parameters"] = Baseline("peer", _raw(train, held_out))
     rows["majority"] = Baseline("trivial", {"knn_accuracy": _majority(train, held_out)})
     return rows
+
+
+def _nearest_setting(target_db: Tensor, train: Batch, ranges: Ranges) -> Tensor:
+    """Settings within bounds whose response is fitted to ``target_db``, each from the training setting most like it."""
+    start = train["u"][torch.cdist(target_db, train["curve_db"]).argmin(dim=1)]
+    coarse_db = target_db[:, ::STRIDE]
+
+    def response_of(u: Tensor) -> Tensor:
+        return response_db(u.clamp(0.0, 1.0), ranges, num_points=coarse_db.shape[1])
+
+    return refined(response_of, start, coarse_db, steps=_FIT_STEPS).clamp(0.0, 1.0)
+
+
+def _kept(target_u: Tensor, target_db: Tensor, train: Batch, ranges: Ranges, count: int) -> Tensor:
+    """Settings of which ``count`` parameters are right and the others at the median of training.
+
+    Of each setting those are given up, one after the other, that its response misses least: which, it is told for free.
+    """
+    median, found = train["u"].median(dim=0).values, target_u.clone()
+    is_kept = torch.ones_like(found, dtype=torch.bool)
+    for _ in range(found.shape[1] - count):
+        tried = torch.stack([found.index_fill(1, torch.tensor([column]), 0.0) for column in range(found.shape[1])], 1)
+        tried += torch.diag(median)
+        error = (
+            (response_db(tried.flatten(0, 1), ranges).view(*tried.shape[:2], -1) - target_db[:, None]).abs().mean(-1)
+        )
+        given_up = error.masked_fill(~is_kept, math.inf).argmin(dim=1, keepdim=True)
+        is_kept.scatter_(1, given_up, False)
+        found = torch.where(is_kept, found, median)
+    return found
+
+
+def _foretelling(train: Batch, held_out: Batch, how: str) -> dict[str, float]:
+    """Energy score of a word's training settings, of those of any word, or of no change at all; the mean over words."""
+    label, made = train["label"], held_out["label"]
+    scores = []
+    for word in range(int(label.max()) + 1):
+        if not bool((made == word).any()):
+            continue
+        rows = {"word": label == word, "any": label >= 0}.get(how)
+        curves = torch.zeros_like(train["curve_db"][:1]) if rows is None else train["curve_db"][rows]
+        shares = torch.full((len(curves),), 1.0 / len(curves))
+        scores.append(energy_score_db(curves, shares, made_db=held_out["curve_db"][made == word]))
+    return {"energy_score_db": sum(scores) / len(scores)} if scores else {}
 
 
 def _row(estimate_db: Tensor, held_out: Batch) -> dict[str, float]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from distsys.domains.protocol import EvalSet, Evaluation
+from distsys.domains.protocol import Batch, EvalSet, Evaluation
 from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.settings import nearest
 from distsys.domains.semantic_eq.model.losses import contrastive_chance, contrastive_loss
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.model.words import Words, words_of
 from distsys.domains.semantic_eq.score import metrics
 
 
@@ -39,6 +41,8 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     u = model.decode(model.refined(latent, curve_db=batch["curve_db"]))
     extreme = model.decode(metrics.extreme_latents(latent.shape[1], like=latent))
     estimate_db = response_db(nearest(u), model.ranges)
+    words = words_of(model)
+    known_db = response_db(nearest(model.decode(known)), model.ranges)
     errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
@@ -48,9 +52,20 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
         "in_bounds_fraction": min(metrics.in_bounds_fraction(item, model.ranges) for item in (u, extreme)),
         "active_units": float(metrics.active_units(latent)),
         "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
+        "energy_score_db": _energy_score_db(words, known_db, batch),
         "silhouette": metrics.silhouette(projected, label),
         "silhouette_shuffled": metrics.shuffled_silhouette(projected, label),
         "contrastive_loss": float(contrastive_loss(projected, label=label, temperature=model.temperature)),
         "contrastive_chance": contrastive_chance(label),
     }
     return Evaluation(found, errors.cpu().numpy(), Found(latent, known, estimate_db))
+
+
+def _energy_score_db(words: Words, known_db: Tensor, batch: Batch) -> float:
+    """Of the words' distributions, by the encoder's codes, against held-out settings; the mean over words."""
+    scores = [
+        metrics.energy_score_db(known_db, words.shares(term), made_db=batch["curve_db"][batch["label"] == index])
+        for index, term in enumerate(words.terms)
+        if bool((batch["label"] == index).any())
+    ]
+    return sum(scores) / len(scores) if scores else math.nan

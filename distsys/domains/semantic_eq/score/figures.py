@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from distsys.domains.kit import labelled
 from distsys.domains.protocol import Batch, EvalSet, Evaluation
 from distsys.domains.semantic_eq.data.response import frequency_grid_hz, response_db
 from distsys.domains.semantic_eq.data.settings import nearest
 from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.model.words import words_of
 from distsys.domains.semantic_eq.score.evaluation import Found
+from distsys.domains.semantic_eq.score.metrics import share_of_word
 
 _COLOURS = ("#c05621", "#2b6cb0", "#2f855a", "#805ad5", "#b83280", "#718096")
 _NUM_EXAMPLES = 6
+_AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MIN_SPAN_DB = 3.0
 """A flat setting is drawn flat, not blown up to fill its panel."""
 
@@ -30,6 +34,7 @@ def figures(model: SettingAutoencoder, data: EvalSet, evaluation: Evaluation) ->
         "Responses": _responses(found, held_out),
         "Latent map": _latent_map(model, found, held_out, reference, terms),
         "Word curves": _word_curves(model, found, reference, terms),
+        "Steering": _steering(model, found, held_out, reference, terms),
     }
 
 
@@ -108,3 +113,35 @@ def _word_curves(model: SettingAutoencoder, found: Found, reference: Batch, term
     if figure.axes:
         figure.axes[0].legend(fontsize=7)
     return figure
+
+
+def _steering(
+    model: SettingAutoencoder, found: Found, held_out: Batch, reference: Batch, terms: Sequence[str]
+) -> Figure:
+    """Held-out settings of other words moved towards each word: how much of it they gain for how much they change."""
+    words = words_of(model)
+    figure = Figure(figsize=(3.3 * min(3, len(terms)), 2.8 * -(-len(terms) // 3)), layout="constrained")
+    for index, term in enumerate(terms):
+        others = held_out["label"] != index
+        u, latent, before_db = held_out["u"][others], found.latent[others], held_out["curve_db"][others]
+        ways = {
+            "by the latent": [_moved(latent, words.centre(term), amount, model.decode) for amount in _AMOUNTS],
+            "by the parameters": [_moved(u, words.mean_setting(term), amount, nearest) for amount in _AMOUNTS],
+        }
+        axes = figure.add_subplot(-(-len(terms) // 3), min(3, len(terms)), index + 1)
+        for (label, moved), style in zip(ways.items(), ("-", "--"), strict=True):
+            curves = [response_db(nearest(item), model.ranges) for item in moved]
+            changes = [float((curve - before_db).abs().mean()) for curve in curves]
+            known = {"reference": reference["curve_db"], "is_word": reference["label"] == index}
+            shares = [float(share_of_word(curve, **known).mean()) for curve in curves]
+            axes.plot(changes, shares, style, color=_COLOURS[index % 6], marker="o", markersize=3, label=label)
+        axes.set_title(f"towards {term}", fontsize=9)
+        axes.set_ylim(0.0, 1.0)
+        labelled(axes, x="change of the curve, dB", y="share of neighbours")
+    if figure.axes:
+        figure.axes[0].legend(fontsize=7)
+    return figure
+
+
+def _moved(start: Tensor, end: Tensor, amount: float, decode: Callable[[Tensor], Tensor]) -> Tensor:
+    return decode(start + amount * (end - start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,6 +77,27 @@ def knn_accuracy(
     nearest = torch.cdist(query[known], reference).topk(NUM_NEIGHBOURS, dim=1, largest=False).indices
     votes = torch.nn.functional.one_hot(label[nearest]).sum(dim=1)
     return float((votes.argmax(dim=1) == query_label[known]).float().mean())
+
+
+def energy_score_db(
+    curves_db: Float[Tensor, "rows points"], shares: Float[Tensor, " rows"], *, made_db: Float[Tensor, "items points"]
+) -> float:
+    """How well curves that come up in these ``shares`` foretell those that people made, in dB.
+
+    E|X - y| - E|X - X'| / 2, where distances are root mean squares over the points; least for the people's own.
+    Source: Gneiting and Raftery, Strictly proper scoring rules, JASA 102, 2007, eq. 22.
+    """
+    unit = math.sqrt(curves_db.shape[1])
+    to_made, among = torch.cdist(curves_db, made_db) / unit, torch.cdist(curves_db, curves_db) / unit
+    return float(shares @ to_made.mean(dim=1) - 0.5 * shares @ among @ shares)
+
+
+def share_of_word(
+    curves_db: Float[Tensor, "items points"], *, reference: Float[Tensor, "rows points"], is_word: Tensor
+) -> Float[Tensor, " items"]:
+    """Which part of the 15 references that sound most alike is of a word."""
+    near = torch.cdist(curves_db, reference).topk(min(NUM_NEIGHBOURS, len(reference)), dim=1, largest=False).indices
+    return is_word[near].float().mean(dim=1)
 
 
 def silhouette(points: Float[Tensor, "items dims"], label: Int[Tensor, " items"]) -> float:

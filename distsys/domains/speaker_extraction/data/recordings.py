@@ -8,13 +8,13 @@ import numpy as np
 
 from distsys.domains.faults import Faults
 from distsys.errors import DataError
-from distsys.signals.audio import SUFFIXES, read_audio, rms_about_mean
+from distsys.signals.audio import SUFFIXES, read_audio, rms_about_mean, without_offset
 from distsys.signals.resampling import resampled
 
 _LEAST_S = 0.5
 _LEAST_BAND = 0.01
 """RMS within the config's band beside that of the whole file, -40 dB: what is left is the resampler's own."""
-_OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".ogg", ".opus", ".wma")
+_OTHER_SUFFIXES = (".aac", ".m4a", ".wma")
 
 
 def require_folder(path: Path, what: str) -> Path:
@@ -33,16 +33,23 @@ def audio_files(folder: Path, faults: Faults) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         if path.suffix.lower() in _OTHER_SUFFIXES:
-            faults.add(f"{path}: a {path.suffix} file", fix="write it as .wav or .flac, or remove it")
+            faults.add(f"{path}: a {path.suffix} file", fix=f"ffmpeg -i {path.name} {path.stem}.wav, or remove it")
     return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
 def read_recording(
-    path: Path, rate_hz: int, faults: Faults, *, least_s: float = _LEAST_S, may_clip: bool = False
+    path: Path,
+    rate_hz: int,
+    faults: Faults,
+    *,
+    least_s: float = _LEAST_S,
+    may_clip: bool = False,
+    keeps_offset: bool = True,
 ) -> np.ndarray | None:
     """Samples [time] of one file at ``rate_hz``, or None after its fault was noted."""
     try:
         samples, file_hz = read_audio(path, may_clip=may_clip)
+        samples = samples if keeps_offset else without_offset(samples)
         return _at_rate(path, samples, file_hz, rate_hz, least_s=least_s)
     except DataError as error:
         faults.note(error)
