@@ -22,7 +22,7 @@ _BATCH = {"ground_motion": 8, "ris_localization": 32, "semantic_eq": 16, "speake
 _RATE = {"ground_motion": 3e-4, "ris_localization": 2e-4, "semantic_eq": 2e-4, "speaker_extraction": 4e-4}
 _MORE: dict[str, dict[str, tuple[str, ...]]] = {
     "semantic_eq": {
-        "weight 0 for words": ("search.weights.lambda_contrastive=0",),
+        "weight 0 for words": ("search.weights.lambda_isometry=0",),
         "variational": ("model.variant=vae", "search.weights.lambda_kl=0.001", "final.weights.lambda_kl=0.001"),
     },
     "speaker_extraction": {

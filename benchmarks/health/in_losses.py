@@ -18,7 +18,7 @@ _MAIN = {GROUND: "fit", RIS: "covariance", WORDS: "response", SPEECH: "sisdr"}
 _SIDE = {GROUND: "envelope", RIS: "subspace_align", WORDS: "params", SPEECH: "amp"}
 _LONGER = ("final.steps=600", "final.eval_every_steps=100")
 """Chance takes looks to be told from a start that is slow."""
-_AUXILIARY = {GROUND: "envelope", RIS: "subspace_align", WORDS: "contrastive", SPEECH: "sisdr"}
+_AUXILIARY = {GROUND: "envelope", RIS: "subspace_align", WORDS: "isometry", SPEECH: "sisdr"}
 
 
 def _replacing(name: str, change: Callable[[Tensor, Outputs, Batch], Tensor]) -> Callable[[AnyDomain], AnyDomain]:

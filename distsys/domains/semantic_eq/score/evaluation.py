@@ -52,6 +52,7 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
         "in_bounds_fraction": min(metrics.in_bounds_fraction(item, model.ranges) for item in (u, extreme)),
         "active_units": float(metrics.active_units(latent)),
         "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
+        "distance_correlation": metrics.distance_correlation(latent, batch["curve_db"]),
         "energy_score_db": _energy_score_db(words, known_db, batch),
         "silhouette": metrics.silhouette(projected, label),
         "silhouette_shuffled": metrics.shuffled_silhouette(projected, label),

@@ -79,6 +79,13 @@ def knn_accuracy(
     return float((votes.argmax(dim=1) == query_label[known]).float().mean())
 
 
+def distance_correlation(latent: Float[Tensor, "items latent"], curve_db: Float[Tensor, "items points"]) -> float:
+    """Pearson's correlation, over all pairs of items, of distances in the latent with distances of responses."""
+    pairs = torch.triu_indices(len(latent), len(latent), 1)
+    found, heard = (torch.cdist(item, item)[pairs[0], pairs[1]] for item in (latent.float(), curve_db.float()))
+    return float(torch.corrcoef(torch.stack([found, heard]))[0, 1])
+
+
 def energy_score_db(
     curves_db: Float[Tensor, "rows points"], shares: Float[Tensor, " rows"], *, made_db: Float[Tensor, "items points"]
 ) -> float:
