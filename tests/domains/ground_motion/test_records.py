@@ -11,7 +11,7 @@ import pytest
 
 from distsys.domains.faults import Faults
 from distsys.domains.ground_motion.config import Config, DataConfig
-from distsys.domains.ground_motion.data.at2 import at2_text
+from distsys.domains.ground_motion.data.at2 import at2_text, read_at2
 from distsys.domains.ground_motion.data.gathering import gather_motions
 from distsys.domains.ground_motion.data.operators import RATE_HZ, WINDOW
 from distsys.domains.ground_motion.data.reading import read_one, read_records
@@ -244,3 +244,70 @@ def test_the_band_is_what_the_config_says() -> None:
     outside = (frequency < 0.08) | (frequency > 34.0)
     assert power[outside].sum() < 1e-4 * power.sum()
     assert power[(frequency > 0.5) & (frequency < 20.0)].sum() > 0.5 * power.sum()
+
+
+def at2_file(
+    path: Path, *, place: str = "Testville, 1/2/2003, Alpha, 90", unit: str = "ACCELERATION TIME SERIES IN UNITS OF G",
+    size: str = "NPTS= 3000, DT= 0.0100 SEC", values: str = "1.0E-02", end: str = "\n",
+) -> Path:  # fmt: skip
+    """A record of 3,000 times the same value."""
+    lines = ["MADE UP RECORD", place, unit, size, *[values] * 3000]
+    path.write_bytes(end.join([*lines, ""]).encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "size", ["NPTS= 3000, DT= 0.1000D-01 SEC", "NPTS= 3000, DT= 0.10d-01 SEC", "3000 1.0D-02 NPTS, DT"]
+)
+def test_fortrans_exponent_in_the_step(tmp_path: Path, size: str) -> None:
+    (record,) = read_at2(at2_file(tmp_path / "a.at2", size=size), "g")
+    assert record.dt_s == 0.01
+
+
+def test_a_step_that_is_no_number_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 4: DT"):
+        list(read_at2(at2_file(tmp_path / "a.at2", size="NPTS= 3000, DT= 0.1x10-1 SEC"), "g"))
+
+
+def test_fortrans_exponent_in_values(tmp_path: Path) -> None:
+    (record,) = read_at2(at2_file(tmp_path / "a.at2", values="0.2500D-01"), "g")
+    assert record.samples[0] == 0.025
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n", "\r"])
+def test_line_ends_of_every_system(tmp_path: Path, end: str) -> None:
+    path = at2_file(tmp_path / "a.at2", end=end, place="Testville, 1/2/2003, Ålesund, 90")
+    (record,) = read_at2(path, "g")
+    assert len(record.samples) == 3000
+    assert record.station == "Ålesund"
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [
+        ("ACCELERATION IN GAL", 0.01 / 980.665),
+        ("ACCELERATION TIME HISTORY (CM/S**2)", 0.01 / 980.665),
+        ("UNITS: CM/SEC/SEC", 0.01 / 980.665),
+        ("ACCELERATION, UNIT=GAL", 0.01 / 980.665),
+        ("ACCELERATION TIME SERIES IN UNITS OF M/S2", 0.01 / 9.80665),
+        ("ACCELERATION TIME SERIES", 0.01),
+        ("ACCELERATION IN UNITS OF G", 0.01),
+    ],
+)
+def test_the_unit_stands_in_many_ways(tmp_path: Path, unit: str, value: float) -> None:
+    (record,) = read_at2(at2_file(tmp_path / "a.at2", unit=unit), "g")
+    assert record.samples[0] == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("place", "event", "station"),
+    [
+        ("Chi-Chi, Taiwan-04, 9/20/1999, TCU065, E", "Chi-Chi, Taiwan-04", "TCU065"),
+        ("Chi-Chi, Taiwan, 9/20/99, TCU 065, old hut, E", "Chi-Chi, Taiwan", "TCU 065, old hut"),
+        ("Friuli, Italy-02, 1976-09-15, Buia, 0", "Friuli, Italy-02", "Buia"),
+        ("Northridge-01, Beverly Hills, 9", "Northridge-01", "Beverly Hills"),
+    ],
+)
+def test_an_event_may_have_a_comma(tmp_path: Path, place: str, event: str, station: str) -> None:
+    (record,) = read_at2(at2_file(tmp_path / "a.at2", place=place), "g")
+    assert (record.event, record.station) == (event, station)

@@ -12,15 +12,29 @@ from distsys.domains.ground_motion.config import Unit
 from distsys.domains.ground_motion.data.records import G_IN, Metadata, Record, vertical_of
 from distsys.errors import DataError
 
-_NEW_HEADER = re.compile(r"NPTS\s*=\s*(\d+)\s*,?\s*DT\s*=\s*([\d.Ee+-]+)", re.IGNORECASE)
-_OLD_HEADER = re.compile(r"^\s*(\d+)\s+([\d.Ee+-]+)\s+NPTS\s*,?\s*DT", re.IGNORECASE)
+_NEW_HEADER = re.compile(r"NPTS\s*=\s*(\d+)\s*,?\s*DT\s*=\s*([^\s,]+)", re.IGNORECASE)
+_OLD_HEADER = re.compile(r"^\s*(\d+)\s+([^\s,]+)\s+NPTS\s*,?\s*DT", re.IGNORECASE)
+_EXPONENT = re.compile(r"(?<=[\d.])[Dd](?=[+-]?\d)")
+"""Fortran writes 0.1000D-01 for 0.01."""
+_DATE = re.compile(r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}")
+_UNITS: Mapping[str, Unit] = {
+    "G": "g",
+    "CM/S2": "cm/s2",
+    "CM/S/S": "cm/s2",
+    "CM/S*S": "cm/s2",
+    "GAL": "cm/s2",
+    "GALS": "cm/s2",
+    "M/S2": "m/s2",
+    "M/S/S": "m/s2",
+}
 _HEADER_LINES = 4
 _COLUMNS = 5
 
 
 def read_at2(path: Path, unit: Unit) -> Iterator[Record]:
     """PEER's format: three lines of text, one with NPTS and DT, then values."""
-    lines = _text(path).splitlines()
+    text = _text(path)
+    lines = text.split("\n") if text else []
     if len(lines) <= _HEADER_LINES:
         raise DataError(f"{path}: {len(lines)} lines", expected="four lines of header, then accelerations")
     header = lines[_HEADER_LINES - 1]
@@ -30,7 +44,7 @@ def read_at2(path: Path, unit: Unit) -> Iterator[Record]:
             f"{path}, line {_HEADER_LINES}: '{header.strip()[:60]}'",
             expected="'NPTS= 4000, DT= .0050 SEC' or '4000 .0050 NPTS, DT'",
         )
-    number, dt_s = int(match[1]), _numbers(path, match[2])[0]
+    number, dt_s = int(match[1]), _numbers(path, match[2], where=f", line {_HEADER_LINES}: DT")[0]
     values = _numbers(path, " ".join(lines[_HEADER_LINES:]))
     if len(values) != number:
         raise DataError(f"{path}: {len(values)} values", expected=f"{number}, as NPTS says")
@@ -58,42 +72,48 @@ def at2_text(samples: np.ndarray, *, dt_s: float, title: str, place: str) -> str
 
 
 def _place(line: str) -> tuple[str, str, str]:
-    """Event, station and component: the first, the middle and the last of what stands between commas."""
+    """Event, station and component: what stands before the date, after it, and last.
+
+    Without a date: the first, the middle and the last of what stands between commas.
+    """
     fields = [part.strip() for part in line.split(",")]
-    middle = fields[1:-1]
-    if len(middle) > 1 and re.search(r"\d", middle[0]):  # a date
-        middle = middle[1:]
-    return fields[0], ", ".join(middle), fields[-1] if len(fields) > 1 else ""
+    dates = [index for index, part in enumerate(fields[1:-1], start=1) if _DATE.search(part)]
+    if not dates:
+        return fields[0], ", ".join(fields[1:-1]), fields[-1] if len(fields) > 1 else ""
+    date = dates[0]
+    return ", ".join(fields[:date]), ", ".join(fields[date + 1 : -1]), fields[-1]
 
 
 def _stated_unit(path: Path, line: str) -> Unit | None:
     """That of the third line, if it states one."""
-    stated = re.search(r"UNITS OF\s+(\S+)", line, re.IGNORECASE)
-    if stated is None:
-        return None
-    plain = re.sub(r"SEC|\*|\^", lambda found: "S" if found[0] == "SEC" else "", stated[1].upper().strip(".,;()"))
-    known: Mapping[str, Unit] = {
-        "G": "g",
-        "CM/S2": "cm/s2",
-        "CM/S/S": "cm/s2",
-        "GAL": "cm/s2",
-        "M/S2": "m/s2",
-        "M/S/S": "m/s2",
-    }
-    if plain not in known:
-        raise DataError(f"{path}, line {_HEADER_LINES - 1}: unit '{stated[1]}'", expected=f"one of {', '.join(known)}")
-    return known[plain]
+    if (stated := re.search(r"UNITS? OF\s+(\S+)", line, re.IGNORECASE)) and _unit(stated[1]) is None:
+        raise DataError(f"{path}, line {_HEADER_LINES - 1}: unit '{stated[1]}'", expected=f"one of {', '.join(_UNITS)}")
+    if stated:
+        return _unit(stated[1])
+    words = [word for word in re.split(r"[\s,;:=()\[\]]+", line) if len(word) > 1]  # a lone G may be anything
+    return next((unit for word in words if (unit := _unit(word)) is not None), None)
 
 
-def _numbers(path: Path, text: str) -> np.ndarray:
+def _unit(word: str) -> Unit | None:
+    plain = re.sub(r"SEC|\*|\^", lambda found: "S" if found[0] == "SEC" else "", word.upper().strip(".,;()"))
+    return _UNITS.get(plain)
+
+
+def _numbers(path: Path, text: str, *, where: str = "") -> np.ndarray:
     try:
-        return np.array([float(item) for item in text.split()])
+        return np.array([float(item) for item in _EXPONENT.sub("e", text).split()])
     except ValueError as error:
-        raise DataError(f"{path}: {error}", expected="numbers after the header") from None
+        raise DataError(f"{path}{where}: {error}", expected="numbers after the header") from None
 
 
 def _text(path: Path) -> str:
+    """In UTF-8 where it is that; its lines may end as on any system, or twice over."""
     try:
-        return path.read_text(encoding="latin-1")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return re.sub(r"\r*\n|\r", "\n", text)

@@ -9,6 +9,7 @@ import numpy as np
 
 from distsys.domains.draws import hashes
 from distsys.domains.ground_motion.config import NUM_FOLDS
+from distsys.domains.ground_motion.data.earthquakes import Named, merged
 from distsys.domains.ground_motion.data.operators import WINDOW
 from distsys.domains.ground_motion.data.windows import Motion
 
@@ -35,9 +36,10 @@ class Fold:
 
 
 def event_numbers(motions: Sequence[Motion]) -> np.ndarray:
-    """[motions], the number of each one's event; events that share a near copy are one."""
-    names = sorted({motion.record.event for motion in motions})
-    number = np.array([names.index(motion.record.event) for motion in motions])
+    """[motions], the number of each one's earthquake: by its name, and those that share a near copy are one."""
+    named = [Named(motion.record.source, motion.record.event) for motion in motions]
+    group_of = {name: index for index, group in enumerate(merged(sorted(named))) for name in group}
+    number = np.array([group_of[name] for name in named])
     for one, other in _near_copies(motions):
         if number[one] != number[other]:
             number[number == number[other]] = number[one]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distsys.domains.ground_motion.config import Config, Route, Scale
 from distsys.domains.ground_motion.data.diffused import measured_sigma
+from distsys.domains.ground_motion.data.earthquakes import Named, merged
 from distsys.domains.ground_motion.data.folds import event_numbers
 from distsys.domains.ground_motion.data.gathering import gather_motions, require_events
 from distsys.domains.ground_motion.data.levels import levels_of
@@ -40,7 +41,17 @@ def inspect(config: Config, *, seed: int) -> Inspection:
         require_events(event_numbers(motions), declared=len({motion.record.event for motion in motions}))
     except DataError as error:
         wrong.append(str(error))
-    return Inspection(_tables(sources), [*faults, *wrong])
+    return Inspection({**_tables(sources), **_merged_names(motions)}, [*faults, *wrong])
+
+
+def _merged_names(motions: Sequence[Motion]) -> dict[str, tuple[list[str], list[list[object]]]]:
+    """Names that are taken for one earthquake; nothing where each stands for its own."""
+    groups = merged(sorted(Named(motion.record.source, motion.record.event) for motion in motions))
+    several = [group for group in groups if len({name.event for name in group}) > 1]
+    numbered = [(number, name) for number, group in enumerate(several, start=1) for name in group]
+    rows: list[list[object]] = [[number, name.event, name.source] for number, name in numbered]
+    title = "names that may mean one earthquake, and stay in one fold"
+    return {title: (["", "event", "source"], rows)} if rows else {}
 
 
 def _tables(sources: Mapping[str, Sequence[Motion]]) -> dict[str, tuple[list[str], list[list[object]]]]:

