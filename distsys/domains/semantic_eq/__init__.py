@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Outputs, Program, RoundTrip, Statistics, TermSpec
+from distsys.domains.protocol import (
+    Batch,
+    FieldSpec,
+    Inspection,
+    MetricSpec,
+    Outputs,
+    Program,
+    RoundTrip,
+    Statistics,
+    TermSpec,
+)
 from distsys.domains.semantic_eq.config import Config, Request
 from distsys.domains.semantic_eq.data.settings import KINDS
 from distsys.health.verdict import Constraint
@@ -54,6 +64,10 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Every parameter through u and back."""
         return self._room("data.settings").ranges_of(config.data).round_trip(batch["u"])
+
+    def inspect(self, config: Config, *, seed: int) -> Inspection:
+        """Ranges of parameters, levels of curves, and words."""
+        return self._room("data.inspection").inspect(config, seed=seed)
 
     def program(self, model: SettingAutoencoder) -> Program:
         """Settings moved towards words."""

@@ -17,7 +17,7 @@ from distsys.domains.semantic_eq import SemanticEq
 from distsys.domains.semantic_eq.config import Config, DataConfig, Request
 from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.safe_file import Table, read_safe
-from distsys.domains.semantic_eq.data.settings import SAFE, SAFE_PARAMETERS, columns, ranges_of
+from distsys.domains.semantic_eq.data.settings import NAMES, SAFE, SAFE_PARAMETERS, columns, ranges_of
 from distsys.domains.semantic_eq.data.split import split_by_submitter
 from distsys.domains.semantic_eq.data.synthetic import make_table
 from distsys.domains.semantic_eq.score.metrics import (
@@ -69,7 +69,7 @@ def test_a_good_file_is_read_with_its_provenance(write: Callable[..., Path]) -> 
         ({(3, "low_shelf_freq_hz"): "0.2"}, "low_shelf_freq_hz (line 3: 0.2), bounds 22 to 1000 Hz"),
         ({(9, "high_shelf_freq_hz"): "1625091"}, "high_shelf_freq_hz (line 9: 1.62509e+06)"),
         ({(4, "bell1_q"): "inf"}, "bell1_q (line 4: inf)"),
-        ({(4, "bell1_q"): "narrow"}, "bell1_q (line 4: nan)"),
+        ({(4, "bell1_q"): "narrow"}, "line 4, bell1_q: 'narrow'"),
     ],
 )
 def test_a_bad_value_is_named_with_line_column_and_bounds(
@@ -323,3 +323,23 @@ def test_another_equalisers_file_and_what_must_be_said_of_it(
 def test_bounds_that_no_equaliser_has(bounds: dict[str, tuple[float, float]], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         DataConfig.model_validate({"bounds": bounds})
+
+
+def test_what_settings_are_like_is_shown_and_names_of_few_people_are_not(write: Callable[..., Path]) -> None:
+    config = Config(data=DataConfig(path=write(), held_out_rows=60))
+    found = SemanticEq().inspect(config, seed=0)
+    assert not found.faults
+    rows = {row[0]: row for row in found.tables["parameters"][1]}
+    assert set(rows) == set(NAMES)
+    low, high = (float(str(rows["low_shelf_gain_db"][index])) for index in (2, 4))
+    assert (low, high) == (-12.0, 12.0)
+    words = next(table for title, table in found.tables.items() if title.startswith("words"))[1]
+    assert all(str(row[0]).endswith("others") or int(str(row[2])) >= 3 for row in words)
+    few = Config(data=DataConfig(path=config.data.path, held_out_rows=4000))
+    assert "leave too few" in SemanticEq().inspect(few, seed=0).faults[0]
+
+
+def test_a_cell_with_its_unit_is_shown_as_it_stands(write: Callable[..., Path]) -> None:
+    path = write({(5, "bell1_gain_db"): "+3 dB"})
+    with pytest.raises(DataError, match=r"line 5, bell1_gain_db: '\+3 dB'"):
+        read_safe(path, DataConfig())

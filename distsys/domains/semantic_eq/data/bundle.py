@@ -104,7 +104,7 @@ def _split(data: DataConfig, *, seed: int) -> _Split:
     ranges = ranges_of(data)
     table = make_table(data.num_synthetic, ranges, seed=seed) if data.path is None else read_safe(data.path, data)
     sides = split_by_submitter(table, data, seed=seed)
-    terms = _usable_terms([table.term[row] for row in sides[0]], data)
+    terms = usable_terms([table.term[row] for row in sides[0]], data)
     train, validation, test = (_rows(table, ranges, side, terms) for side in sides)
     reference = _labelled(train)
     counts = dict(zip(("train_rows", "validation_rows", "test_rows"), map(len, sides), strict=True))
@@ -118,7 +118,8 @@ def _split(data: DataConfig, *, seed: int) -> _Split:
     )
 
 
-def _usable_terms(terms: Sequence[str], data: DataConfig) -> list[str]:
+def usable_terms(terms: Sequence[str], data: DataConfig) -> list[str]:
+    """Words that occur often enough among training settings to have a place in the latent, sorted."""
     counts = Counter(terms)
     return sorted(
         term for term, count in counts.items() if count >= data.min_term_count and term not in data.ignored_terms

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from distsys.errors import DataError, did_you_mean
 
 _TEXT_COLUMNS = ("submitter", "term")
 _SHOWN = 3
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def read_safe(path: Path, data: DataConfig) -> Table:
     rows = _rows(path, _text(path, content), names)
     _require_words(path, rows, names)
     parameters = ranges_of(data).parameters
+    _require_numbers(path, rows, [names[item.name] for item in parameters])
     physical = np.array([[_number(row[names[item.name]], item, data) for item in parameters] for row in rows])
     _require_range(path, physical, parameters, names)
     provenance: dict[str, str | int | float] = {
@@ -101,6 +104,20 @@ def _separator(text: str) -> str:
     """Of the header's cells: spreadsheets write semicolons where a comma is the decimal sign, and some tabs."""
     header = text.partition("\n")[0]
     return max((",", ";", "\t"), key=header.count)
+
+
+def _require_numbers(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
+    """Cells are numbers alone: their unit is the column's."""
+    bad = [
+        (line, column, row[column])
+        for line, row in enumerate(rows, start=2)
+        for column in columns
+        if (row[column] or "").strip() and not _NUMBER.fullmatch(row[column].strip())
+    ]
+    if bad:
+        named = ", ".join(f"line {line}, {column}: '{cell[:20]}'" for line, column, cell in bad[:_SHOWN])
+        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        raise DataError(f"{path}: cells that are no number ({named}{more})", expected="numbers without a unit")
 
 
 def _require_words(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
