@@ -1,7 +1,7 @@
 """What words are worth to trained equaliser models, on all settings of people that training never saw.
 
-``python -m benchmarks.words EXPERIMENT [EXPERIMENT ...]``: neighbours, energy scores (with a standard error over people), and
-what steering gains for what it changes, each beside what needs no model; the mean over the experiments, then each.
+``python -m benchmarks.words EXPERIMENT [EXPERIMENT ...]``: neighbours, energy scores (with their error over
+people), and what steering gains for what it changes, each beside what needs no model; the mean over the experiments, then each.
 """
 
 from __future__ import annotations
@@ -106,12 +106,10 @@ class Patient:
         return self.model.decode(latent)
 
 
-def people_of(spec: RunSpec) -> list[str]:
+def people_of(data: DataConfig, *, seed: int) -> list[str]:
     """Who made each held-out setting, validation first."""
-    data, seed = spec.config.data, spec.config.seed
-    table = (
-        make_table(data.num_synthetic, ranges_of(data), seed=seed) if data.path is None else read_safe(data.path, data)
-    )
+    ranges = ranges_of(data)
+    table = make_table(data.num_synthetic, ranges, seed=seed) if data.path is None else read_safe(data.path, data)
     _, validation, test = split_by_submitter(table, data, seed=seed)
     return [table.submitter[row] for row in (*validation, *test)]
 
