@@ -1,7 +1,7 @@
 """What words are worth to trained equaliser models, on all settings of people that training never saw.
 
-``python -m benchmarks.words EXPERIMENT [EXPERIMENT ...]``: neighbours, energy scores (with their error over
-people), and what steering gains for what it changes, each beside what needs no model; the mean over the experiments, then each.
+``python -m benchmarks.words EXPERIMENT [EXPERIMENT ...]``: neighbours, energy scores with their error over
+people, and what steering gains for what it changes, beside what needs no model: the mean over experiments, and each.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distsys.domains.semantic_eq.config import DataConfig
 from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.safe_file import read_safe
 from distsys.domains.semantic_eq.data.settings import nearest, ranges_of
