@@ -132,7 +132,7 @@ def register(options: argparse.Namespace) -> int:
 
     found = registered(load_model(find_checkpoint(_named_place(options))), name=options.name)
     text = (
-        f"registered {found.uri} in {found.store}\n"
+        f"registered {found.uri} in {found.store}, its files in {found.files}\n"
         f"load it where MLFLOW_TRACKING_URI names that store: mlflow.pyfunc.load_model({found.uri!r}).predict(table)"
     )
     show(options, {**asdict(found), "uri": found.uri}, text)

@@ -22,11 +22,16 @@ _TYPES = {"integer": "long", "number": "double", "boolean": "boolean"}
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered model."""
+    """A version of a registered model.
+
+    Args:
+        files: where the store keeps them; a copied store still names the place of the original.
+    """
 
     name: str
     version: str
     store: str
+    files: str
 
     @property
     def uri(self) -> str:
@@ -61,6 +66,7 @@ def register(
         store = MlflowStore(root, experiment)
         store.push(folder)
         run_id = Ledger.load(folder, uri=store.uri).run_id
+        files = f"{store.client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
         version = _new_version(store, run_id, checkpoint, name, request, tags, requirements)
     except Exception as error:
         raise RunFailed(
@@ -68,7 +74,7 @@ def register(
             expected="an MLflow store that can be reached and has a registry",
             fix="look at MLFLOW_TRACKING_URI, or leave it out for the store of --out",
         ) from error
-    return Registered(name, version, redacted(store.uri))
+    return Registered(name, version, redacted(store.uri), redacted(files))
 
 
 def _new_version(

@@ -14,9 +14,10 @@ from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.config import DataConfig
 from distsys.domains.speaker_extraction.data.aliases import read_aliases
 from distsys.domains.speaker_extraction.data.corpus import two_parts
+from distsys.domains.speaker_extraction.data.near_copies import ALIKE, envelope_db, likeness
 from distsys.domains.speaker_extraction.data.recordings import audio_files, read_recording, require_folder
 from distsys.errors import DataError
-from distsys.signals.audio import rms_about_mean
+from distsys.signals.audio import SUFFIXES, rms_about_mean
 
 _LEAST_SINGLE_S = 4.0
 """Of a speaker's only recording, which is cut in two."""
@@ -59,7 +60,7 @@ def read_speakers(config: DataConfig, faults: Faults) -> Speakers:
     aliases = read_aliases(config.aliases, folders=[path.name for path in every])
     recordings = _recordings(folders, aliases, config.sample_rate_hz, faults)
     held = {aliases.get(path.name, path.name) for path in folders if fnmatch(path.name, config.holdout or "")}
-    once = _without_repeats(recordings, faults)
+    once = _without_near_copies(_without_repeats(recordings, faults), config.sample_rate_hz, faults)
     return Speakers(_with_enough(once, config.sample_rate_hz, faults), frozenset(held))
 
 
@@ -72,6 +73,12 @@ def _speaker_folders(config: DataConfig) -> tuple[list[Path], list[Path]]:
     for pattern in [*config.include, *([config.holdout] if config.holdout else [])]:
         if not any(fnmatch(path.name, pattern) for path in chosen):
             names = ", ".join(path.name for path in every[:5]) or "no folders"
+            if not every and any(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
+                raise DataError(
+                    f"{root}: recordings, and no folder of a speaker",
+                    expected="one folder a speaker",
+                    fix=f"move those of each speaker into a folder of their own: {root.name}/ada/*.wav",
+                )
             raise DataError(
                 f"{root}: no speaker folder matches '{pattern}' (there are {len(every)}: {names} ...)",
                 expected="patterns in data.include and data.holdout that match folders, holdout among those included",
@@ -110,6 +117,25 @@ def _without_repeats(recordings: Iterable[_Recording], faults: Faults) -> list[_
                 fix=f"if they are one person, say so in data.aliases: '{item.folder}: {first.person}'",
             )
     return [item for item in seen.values() if item.person not in doubtful]
+
+
+def _without_near_copies(recordings: list[_Recording], rate_hz: int, faults: Faults) -> list[_Recording]:
+    """Each utterance of a person once, the first file of it: by another microphone it is no other utterance."""
+    kept: dict[str, list[tuple[_Recording, np.ndarray]]] = {}
+    for item in recordings:
+        envelope = envelope_db(item.samples, rate_hz)
+        of_person = kept.setdefault(item.person, [])
+        alike = ((likeness(envelope, known), first) for first, known in of_person)
+        found = next(((value, first) for value, first in alike if value > ALIKE), None)
+        if found is None:
+            of_person.append((item, envelope))
+            continue
+        faults.add(
+            f"{item.path}: the same utterance as {found[1].path} (their envelopes correlate by {found[0]:.3f}): "
+            "another microphone, level, format or cut",
+            fix="remove one of them: an enrolment must not be its own target",
+        )
+    return [item for items in kept.values() for item, _ in items]
 
 
 def _with_enough(recordings: Iterable[_Recording], rate_hz: int, faults: Faults) -> dict[str, list[np.ndarray]]:
