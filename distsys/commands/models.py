@@ -56,6 +56,8 @@ def predict(options: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(local_copy(asked.checkpoint))
     answer = domain.predict(load_model(checkpoint, domain=domain).model, request)
     _warn(known_verdicts(checkpoint))
+    for text in answer.warnings:
+        print(f"warning: {text}", file=sys.stderr)
     suffix, content = next(iter(answer.files.items()))
     if asked.output and answer.folder and not asked.output.suffix:
         _write_folder(asked.output, answer.folder)
@@ -96,6 +98,8 @@ def _predict_many(domain: AnyDomain, asked: argparse.Namespace, questions: Seque
             form=asked.format,
             progress=bar.update,
         )
+    for name, why in tally.warned.items():
+        print(f"warning: {name}: {why}", file=sys.stderr)
     for name, why in tally.refused.items():
         print(f"error: {name}: {why}", file=sys.stderr)
     earlier = f", {len(tally.earlier)} were there already" if tally.earlier else ""

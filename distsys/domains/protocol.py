@@ -175,11 +175,13 @@ class Prediction:
         summary: plain values for a person or ``--json``.
         files: content by file suffix (``.json``, ``.txt``), the first being the default.
         folder: content by file name, for whoever asks for a folder; empty where one file says it all.
+        warnings: what speaks against the answer, a text each.
     """
 
     summary: Mapping[str, Any]
     files: Mapping[str, str | bytes]
     folder: Mapping[str, str | bytes] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 class Domain(Protocol[ConfigT, ModelT]):

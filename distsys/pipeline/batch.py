@@ -39,11 +39,12 @@ class Question:
 
 @dataclass
 class Tally:
-    """What came of many questions: the names of those answered now and earlier, and of those refused, with why."""
+    """What came of many questions: those answered, now and earlier, and those refused or warned of, with why."""
 
     answered: list[str] = field(default_factory=list)
     earlier: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    warned: dict[str, str] = field(default_factory=dict)
 
 
 def questions_of(domain: AnyDomain, values: Mapping[str, Any], table: Path | None) -> list[Question] | None:
@@ -183,6 +184,8 @@ def answer_all(
         known[question.name] = {"name": question.name, "asked": asked, "file": written, "summary": answer.summary}
         append(ledger, (json.dumps(known[question.name], default=str) + "\n").encode())
         tally.answered.append(question.name)
+        if answer.warnings:
+            tally.warned[question.name] = "; ".join(answer.warnings)
     progress(len(questions), "")
     write_text(folder / TABLE, _table(questions, known, tally))
     return tally

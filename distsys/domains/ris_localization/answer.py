@@ -21,6 +21,10 @@ from distsys.domains.ris_localization.score.bound import crb_deviations
 from distsys.domains.ris_localization.score.errors import matched_errors
 from distsys.domains.ris_localization.score.metrics import success
 
+_LOOKED_AT = 20
+"""Scenes by which the convention of phases is judged."""
+_MUCH_LESS = 0.5
+"""Of the unexplained power: noise alone makes both alike."""
 _COLUMNS = (
     "scene", "source", "phi_deg", "theta_deg", "range_m", "phi_sd_deg", "theta_sd_deg", "range_sd_m",
 )  # fmt: skip
@@ -40,12 +44,42 @@ def predict(model: CovarianceNet, request: Request) -> Prediction:
         "num_snapshots": recording.num_snapshots.to(device),
     }
     localizer = localizer_of(settings)
-    uvq = localizer.estimate(predict_factors(model, batch), batch, others=localizer.raw_peaks(batch)).polished
+    uvq = _located(model, localizer, batch)
     rows = _rows(uvq, _deviations(localizer, uvq, batch), recording.num_sources)
     summary: dict[str, Any] = {"scenes": len(recording.snapshots), "sources": rows}
     if recording.true_uvq is not None:
         summary["errors"] = _errors(uvq.cpu(), recording, recording.true_uvq)
-    return Prediction(summary, {".csv": csv_text(_COLUMNS, rows), ".json": json_text(summary)})
+    files = {".csv": csv_text(_COLUMNS, rows), ".json": json_text(summary)}
+    return Prediction(summary, files, warnings=_warnings(model, localizer, batch, uvq))
+
+
+def _located(model: CovarianceNet, localizer: Localizer, batch: Batch) -> Tensor:
+    """(u, v, q) of the sources [scenes, most sources, 3]."""
+    return localizer.estimate(predict_factors(model, batch), batch, others=localizer.raw_peaks(batch)).polished
+
+
+def _warnings(model: CovarianceNet, localizer: Localizer, batch: Batch, uvq: Tensor) -> list[str]:
+    """Whether the snapshots are explained better by waves whose phase turns the other way."""
+    some = {name: values[:_LOOKED_AT] for name, values in batch.items()}
+    turned = {**some, "snapshots": some["snapshots"].conj().resolve_conj()}
+    here = _unexplained(localizer, uvq[:_LOOKED_AT], some)
+    there = _unexplained(localizer, _located(model, localizer, turned), turned)
+    if not there < _MUCH_LESS * here:
+        return []
+    times = f"the snapshots fit {here / there:.1f} times better conjugated"
+    return [f"{times}: conjugate them, or sources are mirrored (here a phase is exp(-j 2 pi distance / wavelength))"]
+
+
+def _unexplained(localizer: Localizer, uvq: Tensor, batch: Batch) -> float:
+    """Share of the snapshots' power that sources at ``uvq`` do not explain, the median over scenes."""
+
+    def solve(rows: Tensor, number: int) -> tuple[Tensor, ...]:
+        data = localizer.grouped(batch["snapshots"][rows])
+        _, residual = projected(localizer.sensing.apply(localizer.steering.vectors(uvq[rows, :number])), data)
+        power = torch.view_as_real(data).square().flatten(1).sum(dim=1)
+        return (torch.view_as_real(residual).square().flatten(1).sum(dim=1) / power,)
+
+    return float(by_number(batch["num_sources"], solve)[0].median())
 
 
 def _deviations(localizer: Localizer, uvq: Tensor, batch: Batch) -> Tensor:

@@ -13,14 +13,16 @@ import pytest
 import torch
 
 from distsys.domains.ris_localization import RisLocalization
-from distsys.domains.ris_localization.config import Config, DataConfig, Request
+from distsys.domains.ris_localization.answer import predict
+from distsys.domains.ris_localization.config import Config, DataConfig, ModelConfig, Request
 from distsys.domains.ris_localization.data.conditions import Condition
 from distsys.domains.ris_localization.data.geometry import to_physical
 from distsys.domains.ris_localization.data.recording import read_recording
 from distsys.domains.ris_localization.data.scenes import SceneSource
 from distsys.domains.ris_localization.data.truth import true_columns
-from distsys.domains.ris_localization.model.network import CovarianceNet
+from distsys.domains.ris_localization.model.network import CovarianceNet, build_model
 from distsys.errors import DataError
+from tests.domains.ris_localization.support import columns, complex_normal
 
 CONFIG = Config.model_validate({"model": {"width": 16, "depth": 1}})
 SOURCE = SceneSource(CONFIG.data, wave=CONFIG.data.world, seed=8, condition=Condition(20.0, 0.0, 16))
@@ -207,3 +209,20 @@ def test_the_number_of_sources_must_come_from_somewhere(tmp_path: Path) -> None:
     assert read_recording(path, data, num_sources=3).num_sources.tolist() == [3] * 30
     with pytest.raises(DataError, match="--num-sources: 4 sources"):
         read_recording(path, data, num_sources=4)
+
+
+def test_snapshots_of_the_other_convention_are_told(tmp_path: Path) -> None:
+    """Two coherent sources near the surface; the network is fresh, likelihood finds them all the same."""
+    config = Config(data=DataConfig(), model=ModelConfig(width=16, depth=1))
+    torch.manual_seed(0)
+    model = build_model(config, {}).eval()
+    _, steering = columns(3, 2)
+    signal = complex_normal(3, 2, 16, seed=1)
+    field = steering @ signal + 0.005 * complex_normal(3, 64, 16, seed=2)
+    warned = []
+    for name, values in (("ours.npz", field), ("theirs.npz", field.conj())):
+        np.savez(tmp_path / name, snapshots=values.resolve_conj().numpy())
+        with torch.no_grad():
+            warned.append(predict(model, Request(snapshots=tmp_path / name, num_sources=2)).warnings)
+    assert not warned[0]
+    assert "times better conjugated" in warned[1][0]

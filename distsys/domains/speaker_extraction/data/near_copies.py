@@ -1,7 +1,7 @@
 """Two files of one utterance: by another microphone, at another level or bit depth, with an offset, or cut.
 
-Their loudness rises and falls alike, which no two utterances do. Of 274 pairs of utterances of one speaker the most alike
-correlate by 0.90 (one pair; the next by 0.80); 36 pairs of files of one utterance by 0.993 and more.
+Their loudness rises and falls alike, which no two utterances do. Of 274 pairs of utterances of one speaker the most
+alike correlate by 0.90 (one pair; the next by 0.80); 36 pairs of files of one utterance by 0.993 and more.
 """
 
 from __future__ import annotations
