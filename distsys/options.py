@@ -374,9 +374,7 @@ def request_parser(domain: Any, *, is_table: bool = False) -> argparse.ArgumentP
         help="ask many at once, a row each: columns are these options, and 'name' of the answer; -o names a folder, "
         "and what it answers already is not asked again. A folder in place of a file asks about every file in it",
     )
-    parser.add_argument(
-        "--format", metavar="SUFFIX", help="of many answers: .json, .csv and so on, or 'folder' (default: the first)"
-    )
+    parser.add_argument("--format", metavar="SUFFIX", help="of many answers: .json and so on, or 'folder'")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     fields = domain.request.model_fields
     files = [name for name, field in fields.items() if field.annotation is Path and field.is_required()]

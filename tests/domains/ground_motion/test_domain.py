@@ -177,7 +177,7 @@ def test_data_check_shows_sources_and_names_faults(tmp_path: Path, distsys: Call
 
 
 def test_data_check_of_another_domain(distsys: Call) -> None:
-    code, out, _ = distsys("data", "check", "semantic_eq")
+    code, out, _ = distsys("data", "check", "ris_localization")
     assert code == 0
     assert "tensors of a batch" in out
 

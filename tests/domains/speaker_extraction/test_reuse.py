@@ -70,9 +70,9 @@ def test_what_a_set_is_made_with_makes_another() -> None:
 def test_recordings_are_read_once_for_all_of_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, read = write_speakers(tmp_path / "speakers"), list[Path]()
 
-    def counted(path: Path, *rest: Any) -> np.ndarray | None:
+    def counted(path: Path, *rest: Any, **more: Any) -> np.ndarray | None:
         read.append(path)
-        return read_recording(path, *rest)
+        return read_recording(path, *rest, **more)
 
     monkeypatch.setattr(speakers, "read_recording", counted)
     for override in ("data.ta_share=0.1", "data.speeds=[1.0]", "data.max_sir_db=9.0", "data.max_interferers=2"):
