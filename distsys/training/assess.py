@@ -18,7 +18,7 @@ from distsys.domains.protocol import (
     Sampling,
 )
 from distsys.domains.registry import get_domain
-from distsys.errors import StoppedByHealth, UsageError
+from distsys.errors import CheckpointError, StoppedByHealth, UsageError
 from distsys.files import write_json
 from distsys.health.verdict import Constraint, Verdict, is_sick
 from distsys.tracking.spool import STATUS_FILE, read_status
@@ -117,7 +117,7 @@ def load_model(path: Path, *, domain: AnyDomain | None = None) -> Loaded:
     """The model in checkpoint directory ``path``.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: it is missing or damaged, or of a version of the domain whose models are others.
         UsageError: it is of another domain than ``domain``.
     """
     source = checkpoint.load(path)
@@ -126,8 +126,15 @@ def load_model(path: Path, *, domain: AnyDomain | None = None) -> Loaded:
         raise UsageError(f"{path}: a model of '{name}'", expected=f"one of '{domain.name}'")
     domain = domain or get_domain(name)
     spec = RunSpec.from_content(source.meta, domain)
-    model = domain.build_model(spec.config, source.statistics)
-    model.load_state_dict(dict(source.model))
+    try:
+        model = domain.build_model(spec.config, source.statistics)
+        model.load_state_dict(dict(source.model))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: a model of another version of '{name}' ({' '.join(str(error).split())[:120]})",
+            expected=f"one that this version of '{name}' trained",
+            fix="train it again by the command that made it, or use the version that did",
+        ) from error
     return Loaded(spec, domain, model.to(pick_device(spec.config.device)).eval(), source)
 
 

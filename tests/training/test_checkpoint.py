@@ -12,6 +12,7 @@ import torch
 
 from distsys.errors import CheckpointError, DiskFull
 from distsys.training import checkpoint
+from distsys.training.assess import load_model
 from distsys.training.loop import fit
 from tests.training.support import make_context
 
@@ -269,3 +270,18 @@ def test_a_kill_while_old_ones_are_deleted_leaves_no_half_of_one(
         checkpoint.load(path)
     checkpoint.keep_only(tmp_path, {3})
     assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000003"]
+
+
+@pytest.mark.parametrize("error", [KeyError("curve_mean"), RuntimeError("Missing key(s) in state_dict: 'w'")])
+def test_a_model_of_another_version_of_its_domain_is_refused_with_a_word(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    context = make_context(outside, tmp_path / "run", "final.steps=4", "final.eval_every_steps=4")
+    fit(context)
+
+    def build_model(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(context.domain), "build_model", build_model)
+    with pytest.raises(CheckpointError, match="a model of another version of 'sine'"):
+        load_model(checkpoint.directory_of(tmp_path / "run", 4))
