@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from distsys.domains.kit import Lazily
 from distsys.domains.protocol import Baseline, Batch, DataBundle, EvalSet, Kind
 from distsys.domains.semantic_eq.config import Config
 from distsys.domains.semantic_eq.data.bundle import RecombiningSource
@@ -30,31 +33,34 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
     assert isinstance(bundle.train, RecombiningSource)
     train, (held_out,), rank = bundle.train.rows.batch(), data.batches, config.model.latent_size
     u, target_u, ranges = train["u"], held_out["u"], ranges_of(config.data)
-    settings: dict[str, tuple[Kind, Tensor]] = {
-        f"PCA-{rank} on u": ("peer", _project(u, target_u, rank).clamp(0.0, 1.0)),
-        "constant mean": ("trivial", u.mean(dim=0).expand_as(target_u)),
-        "class mean": ("trivial", _class_means(train)[held_out["label"]]),
-    }
     projected_db = _project(train["curve_db"], held_out["curve_db"], rank)
-    settings[f"PCA-{rank} of curves, nearest setting"] = ("peer", _nearest_setting(projected_db, train, ranges))
-    settings[f"{rank} of 13 parameters kept"] = ("peer", _kept(target_u, held_out["curve_db"], train, ranges, rank))
-    curves: dict[str, tuple[Kind, Tensor]] = {
-        f"PCA-{rank} of curves": ("peer", projected_db),
-        "flat": ("trivial", torch.zeros_like(held_out["curve_db"])),
+    settings: dict[str, tuple[Kind, Callable[[], Tensor]]] = {
+        f"PCA-{rank} on u": ("peer", lambda: _project(u, target_u, rank).clamp(0.0, 1.0)),
+        "constant mean": ("trivial", lambda: u.mean(dim=0).expand_as(target_u)),
+        "class mean": ("trivial", lambda: _class_means(train)[held_out["label"]]),
+        f"PCA-{rank} of curves, nearest setting": ("peer", lambda: _nearest_setting(projected_db, train, ranges)),
+        f"{rank} of 13 parameters kept": (
+            "peer",
+            lambda: _kept(target_u, held_out["curve_db"], train, ranges, rank),
+        ),
     }
-    rows = {
-        name: Baseline(
-            kind, _row(response_db(value, ranges), held_out) | parameter_errors(value, ranges, target_u=target_u)
-        )
-        for name, (kind, value) in settings.items()
+    flat_db = torch.zeros_like(held_out["curve_db"])
+    others: dict[str, tuple[Kind, Callable[[], Mapping[str, float]]]] = {
+        f"PCA-{rank} of curves": ("peer", lambda: _row(projected_db, held_out)),
+        "flat": ("trivial", lambda: _row(flat_db, held_out) | _foretelling(train, held_out, "flat")),
+        "settings of the word": ("peer", lambda: _foretelling(train, held_out, "word")),
+        "settings of any word": ("peer", lambda: _foretelling(train, held_out, "any")),
+        "raw parameters": ("peer", lambda: _raw(train, held_out)),
+        "majority": ("trivial", lambda: {"knn_accuracy": _majority(train, held_out)}),
     }
-    rows |= {name: Baseline(kind, _row(value, held_out)) for name, (kind, value) in curves.items()}
-    rows["flat"] = Baseline("trivial", {**rows["flat"].metrics, **_foretelling(train, held_out, "flat")})
-    rows["settings of the word"] = Baseline("peer", _foretelling(train, held_out, "word"))
-    rows["settings of any word"] = Baseline("trivial", _foretelling(train, held_out, "any"))
-    rows["raw parameters"] = Baseline("peer", _raw(train, held_out))
-    rows["majority"] = Baseline("trivial", {"knn_accuracy": _majority(train, held_out)})
-    return rows
+
+    def scored(make: Callable[[], Tensor]) -> dict[str, float]:
+        estimate = make()
+        row = _row(response_db(estimate, ranges), held_out)
+        return row | parameter_errors(estimate, ranges, target_u=target_u)
+
+    rows = {name: Baseline(kind, Lazily(partial(scored, make))) for name, (kind, make) in settings.items()}
+    return {**rows, **{name: Baseline(kind, Lazily(find)) for name, (kind, find) in others.items()}}
 
 
 def _nearest_setting(target_db: Tensor, train: Batch, ranges: Ranges) -> Tensor:
