@@ -13,6 +13,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from distsys.config.layers import read_layers
+from distsys.config.validate import config_type, validate_layers
 from distsys.domains.semantic_eq import SemanticEq
 from distsys.domains.semantic_eq.config import Config, DataConfig, Request
 from distsys.domains.semantic_eq.data.response import response_db
@@ -343,3 +345,13 @@ def test_a_cell_with_its_unit_is_shown_as_it_stands(write: Callable[..., Path]) 
     path = write({(5, "bell1_gain_db"): "+3 dB"})
     with pytest.raises(DataError, match=r"line 5, bell1_gain_db: '\+3 dB'"):
         read_safe(path, DataConfig())
+
+
+def test_bounds_and_columns_come_from_yaml() -> None:
+    overrides = ["data.bounds={gain_db: [-18, 18], q: [0.2, 8]}", "data.columns={bell1_q: Q 1}"]
+    config = Path(__file__).parents[3] / "configs" / "semantic_eq.yaml"
+    read = validate_layers(read_layers(config, preset=None, overrides=overrides), config_type(Config))
+    data = vars(read)["data"]
+    assert data.bounds == {"gain_db": (-18.0, 18.0), "q": (0.2, 8.0)}
+    assert data.columns == {"bell1_q": "Q 1"}
+    assert ranges_of(data).parameters[4][2:4] == (0.2, 8.0)
