@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distsys.errors import StoppedByHealth
 from distsys.health.verdict import Verdict
-from distsys.tracking.registry import Registered, register
+from distsys.tracking.registry import Model, Registered, register
 from distsys.tracking.spool import RUN_FILE
 from distsys.training.assess import Loaded, known_verdicts
 
@@ -33,16 +33,14 @@ def registered(loaded: Loaded, *, name: str | None) -> Registered:
         "health": "doubtful" if verdicts else "healthy",
         "checkpoint": loaded.source.digest,
     }
-    return register(
-        experiment.parent,
-        run,
-        checkpoint,
-        experiment=experiment.name,
+    model = Model(
         name=name or domain.name,
+        checkpoint=checkpoint,
         request=domain.request.model_json_schema(),
         tags=tags,
         requirements=[f"{package}=={version(package).split('+')[0]}" for package in _PACKAGES],
     )
+    return register(experiment.parent, run, model, experiment=experiment.name)
 
 
 def _experiment_of(run: Path) -> Path:

@@ -39,25 +39,30 @@ class Registered:
         return f"models:/{self.name}/{self.version}"
 
 
-def register(
-    root: Path,
-    folder: Path,
-    checkpoint: Path,
-    *,
-    experiment: str,
-    name: str,
-    request: Mapping[str, Any],
-    tags: Mapping[str, str],
-    requirements: Sequence[str],
-) -> Registered:
-    """A new version of the model ``name``: the checkpoint, as MLflow's Python function, with its run.
+@dataclass(frozen=True)
+class Model:
+    """What is registered.
+
+    Args:
+        name: of the registered model.
+        request: JSON Schema of what it is asked.
+        tags: of the version.
+        requirements: what ``pip`` must install where it is loaded.
+    """
+
+    name: str
+    checkpoint: Path
+    request: Mapping[str, Any]
+    tags: Mapping[str, str]
+    requirements: Sequence[str]
+
+
+def register(root: Path, folder: Path, model: Model, *, experiment: str) -> Registered:
+    """A new version of ``model``: its checkpoint as MLflow's Python function, with its run.
 
     Args:
         root: folder of the default store.
         folder: of the run that made the checkpoint; it is told first where the store lacks it.
-        request: JSON Schema of what the model is asked.
-        tags: of the version.
-        requirements: what ``pip`` must install where it is loaded.
 
     Raises:
         RunFailed: the store is away or takes no models.
@@ -67,45 +72,37 @@ def register(
         store.push(folder)
         run_id = Ledger.load(folder, uri=store.uri).run_id
         files = f"{store.client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
-        version = _new_version(store, run_id, checkpoint, name, request, tags, requirements)
+        version = _new_version(store, run_id, model)
     except Exception as error:
         raise RunFailed(
             f"the model cannot be registered: {redacted(str(error))[:300]}",
             expected="an MLflow store that can be reached and has a registry",
             fix="look at MLFLOW_TRACKING_URI, or leave it out for the store of --out",
         ) from error
-    return Registered(name, version, redacted(store.uri), redacted(files))
+    return Registered(model.name, version, redacted(store.uri), redacted(files))
 
 
-def _new_version(
-    store: MlflowStore,
-    run_id: str,
-    checkpoint: Path,
-    name: str,
-    request: Mapping[str, Any],
-    tags: Mapping[str, str],
-    requirements: Sequence[str],
-) -> str:
+def _new_version(store: MlflowStore, run_id: str, model: Model) -> str:
     import mlflow.pyfunc
 
     client = store.client
     with tempfile.TemporaryDirectory(prefix="distsys-register-") as scratch:
-        model = Path(scratch) / _FOLDER
+        place = Path(scratch) / _FOLDER
         mlflow.pyfunc.save_model(
-            model,
+            place,
             loader_module=_LOADER,
-            data_path=str(checkpoint),
-            signature=_signature(request),
-            pip_requirements=list(requirements),
+            data_path=str(model.checkpoint),
+            signature=_signature(model.request),
+            pip_requirements=list(model.requirements),
         )
-        client.log_artifacts(run_id, str(model), _FOLDER)
+        client.log_artifacts(run_id, str(place), _FOLDER)
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(model.name)
     except Exception as error:
         if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
-    return str(client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+    return str(client.create_model_version(model.name, source, run_id, tags=dict(model.tags)).version)
 
 
 def _signature(request: Mapping[str, Any]) -> Any:
