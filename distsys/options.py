@@ -117,7 +117,7 @@ def local_option(parser: Any) -> None:
     )
 
 
-def plan_options(parser: Any) -> None:
+def rate_options(parser: Any) -> None:
     parser.add_argument("--cost-per-hour", type=_rate, metavar="X", help="of the machines together: also say the cost")
     parser.add_argument("--watts", type=_rate, metavar="W", help="of the machines together: also say the energy")
 

@@ -23,10 +23,11 @@ _WATCH_S = 2.0
 
 def report(options: argparse.Namespace) -> int:
     from distsys.console import Console
+    from distsys.pipeline.durations import Rates
     from distsys.pipeline.reopened import reopened, report_again
 
-    experiment = reopened(_named(options))
-    path = report_again(experiment, Console(quiet=options.json))
+    rates = Rates(options.cost_per_hour, options.watts)
+    path = report_again(reopened(_named(options)), Console(quiet=options.json), rates=rates)
     show(options, {"report": str(path)}, f"report: {path}")
     return 0
 

@@ -10,11 +10,12 @@ from distsys.commands.output import show
 
 def plan(options: argparse.Namespace) -> int:
     """``distsys plan``: 2 where config, data or this machine do not let the experiment begin."""
+    from distsys.pipeline.durations import Rates
     from distsys.pipeline.plan import planned
-    from distsys.pipeline.plan_text import expenses, plan_content, plan_text
+    from distsys.pipeline.plan_text import plan_content, plan_text
 
     given = means(options)
     found = planned(load(options), team=given.team, is_local=given.is_local)
-    spent = expenses(found, cost_per_hour=options.cost_per_hour, watts=options.watts)
+    spent = Rates(options.cost_per_hour, options.watts).spent(found.whole.mid / 3600)
     show(options, plan_content(found, spent), plan_text(found, spent))
     return 0

@@ -19,7 +19,7 @@ def plan_text(plan: Plan, spent: Mapping[str, float]) -> str:
     """Lines of 80 columns.
 
     Args:
-        spent: what :func:`expenses` gave.
+        spent: what the rates make of its time.
     """
     rows = [[item.name, _runs(item.runs, item.steps), *_columns(item.seconds)] for item in plan.phases]
     table = text_table(["phase", "runs", "time", "from", "to"], [*rows, ["whole", "", *_columns(plan.whole)]])
@@ -59,17 +59,6 @@ def _place(plan: Plan, node: Node) -> str:
     if plan.num_workers > 1:
         parts.append("workers")
     return f"{node.name} ({_count(node.cpus, 'CPU')}{gpus}): {', '.join(parts)}"
-
-
-def expenses(plan: Plan, *, cost_per_hour: float | None, watts: float | None) -> dict[str, float]:
-    """``cost``, in the currency of the rate, and ``energy`` in kWh, of those whose rate is given."""
-    hours = plan.whole.mid / 3600
-    found = {}
-    if cost_per_hour is not None:
-        found["cost"] = hours * cost_per_hour
-    if watts is not None:
-        found["energy"] = hours * watts / 1000
-    return found
 
 
 def plan_content(plan: Plan, spent: Mapping[str, float]) -> dict[str, Any]:

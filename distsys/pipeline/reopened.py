@@ -11,6 +11,7 @@ from distsys.console import Console
 from distsys.domains.protocol import AnyDomain
 from distsys.domains.registry import domain_homes
 from distsys.errors import UsageError
+from distsys.pipeline.durations import Rates
 from distsys.pipeline.experiment import Experiment, locked, named_domain
 from distsys.pipeline.handoff import known_handoff
 from distsys.pipeline.report_page import write_report
@@ -57,8 +58,8 @@ def _space_of(folder: Path, domain: AnyDomain) -> Path:
     return kept if kept.is_file() else find_config(domain.name, folder="search_spaces", homes=domain_homes())
 
 
-def report_again(experiment: Experiment, console: Console) -> Path:
-    """Evaluate what it chose once more, and write its report.
+def report_again(experiment: Experiment, console: Console, *, rates: Rates) -> Path:
+    """Evaluate what it chose once more, and write its report, with what its time took by ``rates``.
 
     Raises:
         UsageError: it has not ended.
@@ -75,7 +76,7 @@ def report_again(experiment: Experiment, console: Console) -> Path:
         console.say(f"report: {path} on its test set")
         refused = () if final.checkpoint else [item for item in final.verdicts if item.status == "stop"]
         search = read_search(experiment, console)
-        return write_report(experiment, search, handoff, final, examine(path, refused=refused))
+        return write_report(experiment, search, handoff, final, examine(path, refused=refused), rates=rates)
 
 
 def _final(experiment: Experiment) -> Outcome | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distsys.domains.protocol import MetricSpec
 from distsys.health.verdict import Constraint, Verdict, by_cause, is_sick
-from distsys.pipeline.durations import phase_rows
+from distsys.pipeline.durations import Rates, phase_table
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.final import constraints_of
 from distsys.pipeline.ranking import Handoff
@@ -32,7 +32,13 @@ FILE = "report.html"
 
 
 def write_report(
-    experiment: Experiment, search: SearchResult, handoff: Handoff, final: Outcome, examined: Examined
+    experiment: Experiment,
+    search: SearchResult,
+    handoff: Handoff,
+    final: Outcome,
+    examined: Examined,
+    *,
+    rates: Rates = Rates(),  # noqa: B008 - frozen
 ) -> Path:
     """Write ``report.html`` into the experiment's home, and its figures and samples into the final run too."""
     found = examined.assessment
@@ -50,7 +56,7 @@ def write_report(
     _training_section(page, experiment, final)
     _handoff_section(page, experiment, handoff)
     search_section(page, experiment, search)
-    _origin_section(page, experiment, found)
+    _origin_section(page, experiment, found, rates)
     _keep(final.folder, figures, samples)
     return page.write(experiment.home / FILE)
 
@@ -217,9 +223,9 @@ def _verdicts(page: Page, verdicts: Sequence[Verdict]) -> None:
         page.table(["cause", "times", "for example", "fix"], rows)
 
 
-def _origin_section(page: Page, experiment: Experiment, found: Assessment) -> None:
+def _origin_section(page: Page, experiment: Experiment, found: Assessment, rates: Rates) -> None:
     page.heading("What was run")
-    page.table(["phase", "runs", "hours:minutes:seconds", "CPU hours, about"], phase_rows(experiment), name="phases")
+    page.table(*phase_table(experiment, rates), name="phases", show=sensible)
     record = read_record(experiment.folder)
     tags = {
         name: record.tags[name] for name in sorted(record.tags) if name.startswith(("env.", "code.", "distsys.code"))

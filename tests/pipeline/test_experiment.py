@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -72,6 +73,25 @@ def test_its_report_is_written_again_by_its_folder_alone(
     code, _, err = distsys("report", str(folder / "trials"))
     assert code == 2
     assert "no experiment" in err
+
+
+def test_its_report_says_what_its_time_cost(
+    finished: tuple[Path, dict[str, Any]], distsys: Call, tmp_path: Path
+) -> None:
+    folder = tmp_path / finished[0].name
+    shutil.copytree(finished[0], folder)
+    code, _, err = distsys("report", str(folder), "--cost-per-hour", "3600", "--watts", "3600000")
+    assert code == 0, err
+    with (folder / "report" / "phases.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phase"] for row in rows] == ["search", "handoff", "final", "whole"]
+    for row in rows:  # one a second of each
+        hours, minutes, seconds = (int(part) for part in row["hours:minutes:seconds"].split(":"))
+        passed = 3600 * hours + 60 * minutes + seconds
+        assert float(row["cost"]) == pytest.approx(passed, abs=0.51)
+        assert float(row["kWh"]) == pytest.approx(float(row["cost"]))
+    assert float(rows[-1]["cost"]) == pytest.approx(sum(float(row["cost"]) for row in rows[:-1]))
+    assert int(rows[-1]["runs"]) == sum(int(row["runs"]) for row in rows[:-1])
 
 
 def test_every_trial_is_there_once_and_the_winner_went_through_the_handoff(
