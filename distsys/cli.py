@@ -22,7 +22,6 @@ from distsys.commands.plan import plan
 from distsys.console import wrapped
 from distsys.errors import DistsysError, Interrupted, UsageError
 from distsys.options import (
-    Parser,
     address_option,
     changed_data_option,
     check_domain_options,
@@ -54,6 +53,7 @@ from distsys.options import (
     ui_options,
     watch_option,
 )
+from distsys.parser import Parser
 from distsys.training.interrupt import end_process, end_stuck, interrupted, signals_end_work
 from distsys.training.stuck import stuck_ends
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, NoReturn, get_origin
+from typing import Any, get_origin
 
-from distsys.errors import UsageError
+from distsys.parser import Parser
 from distsys.storage.connect import is_uri
 
 _STATES = ("finished", "stopped", "failed", "interrupted", "damaged")
 _CONFIG_HELP = "path of a YAML file, or the name of a shipped one"
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaints look like every other error here."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, fix=f"see '{self.prog} --help'")
 
 
 def experiment_options(parser: Any) -> None:
