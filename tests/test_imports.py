@@ -30,6 +30,7 @@ ORDER = [
     "cluster",
     "report",
     "pipeline",
+    "parser",
     "options",
     "interface",
     "served",
