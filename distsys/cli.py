@@ -16,7 +16,7 @@ from distsys.commands.doctor import doctor
 from distsys.commands.domains import check_domain, domains, new_domain
 from distsys.commands.experiments import final, run, search, train
 from distsys.commands.jobs import jobs, logs, stop, submit
-from distsys.commands.looking import clean, compare, extend, import_run, list_all, report, status
+from distsys.commands.looking import clean, compare, curves, extend, import_run, list_all, report, status
 from distsys.commands.models import evaluate, export, predict, register, ui
 from distsys.commands.plan import plan
 from distsys.console import wrapped
@@ -30,6 +30,7 @@ from distsys.options import (
     compare_options,
     completion_options,
     config_options,
+    curves_options,
     data_options,
     doctor_options,
     earlier_option,
@@ -167,6 +168,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ("report", report, "the report of an experiment, written again", (place_argument, rate_options)),
     ("compare", compare, "trained models side by side, and whether they differ by more than noise", (compare_options,)),
     ("import", import_run, "a run of other software, to be compared with ours", (import_options,)),
+    ("curves", curves, "the curves of every run, for TensorBoard or Weights & Biases", (curves_options,)),
     (
         "extend",
         extend,

@@ -231,6 +231,14 @@ def import_options(parser: Any) -> None:
     out_option(parser)
 
 
+def curves_options(parser: Any) -> None:
+    place_argument(parser)
+    parser.add_argument("--to", required=True, choices=("tensorboard", "wandb"), help="whose files are written")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where to; a new or an empty one"
+    )
+
+
 def extend_options(parser: Any) -> None:
     place_argument(parser)
     more = parser.add_mutually_exclusive_group(required=True)

@@ -110,6 +110,19 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def curves(options: argparse.Namespace) -> int:
+    """``distsys curves``."""
+    from distsys.tracking.elsewhere import copied
+
+    folder = options.output
+    require_writable(folder.absolute().parent, option=f"-o {folder}")
+    count = copied(_named(options), folder, to=options.to)
+    look = {"tensorboard": f"tensorboard --logdir {folder}", "wandb": f"wandb sync {folder}/wandb/offline-run-*"}
+    text = f"wrote {count} runs; see them: {look[options.to]}"
+    show(options, {"folder": str(folder), "runs": count}, text)
+    return 0
+
+
 def extend(options: argparse.Namespace) -> int:
     from distsys.pipeline.extend import extended
     from distsys.pipeline.reopened import reopened
