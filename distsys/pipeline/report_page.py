@@ -18,7 +18,7 @@ from distsys.pipeline.report_search import search_section
 from distsys.pipeline.search import SearchResult
 from distsys.report.figures import beside, learning_curve, rank_change, shared_curves
 from distsys.report.page import Card, Page, slug
-from distsys.report.table import number, sensible
+from distsys.report.table import filled_parts, number, sensible
 from distsys.report.vector import png_of
 from distsys.report.verdicts import health_word
 from distsys.tracking.spool import Spool, read_metrics, read_record
@@ -116,7 +116,9 @@ def _beside_section(page: Page, found: Assessment) -> None:
     details = [row for row in cells if "/" in str(row[0])]
     headers = ["test set", "model", *names]
     main = [row for row in cells if row not in details]
-    page.table(headers, main, mark=0, name="metrics", show=sensible)
+    page.file("metrics", headers, main)
+    for index, (columns, part) in enumerate(filled_parts(headers, main)):
+        page.table(columns, part, mark=None if index else 0, show=sensible)
     if details:
         page.table(headers, details, folded=f"{len(details)} metrics by condition", name="conditions", show=sensible)
     held = [

@@ -81,7 +81,8 @@ def beside(rows: Sequence[tuple[str, str, float]], *, error: float, label: str) 
         error: standard error of the model's value.
     """
     shown = [row for row in rows if math.isfinite(row[2])]
-    figure, axes = panel((6.4, 0.9 + 0.32 * len(shown)))
+    names = [f"{name} (bound)" if kind == "bound" else name for name, kind, _ in shown]
+    figure, axes = panel((5.0, 0.9 + 0.32 * len(shown)))
     kinds = {"model": (BLUE, "o"), "peer": ("#000000", "s"), "trivial": (GREY, "v"), "bound": (GREEN, "D")}
     for place, (name, kind, value) in enumerate(shown):
         colour, marker = kinds[kind]
@@ -93,7 +94,6 @@ def beside(rows: Sequence[tuple[str, str, float]], *, error: float, label: str) 
         if kind == "model":
             axes.errorbar([value], [place], xerr=[error], color=colour, capsize=3)
             axes.axvline(value, color=BLUE, linewidth=0.7, linestyle=":")
-    names = [f"{name} (bound)" if kind == "bound" else name for name, kind, _ in shown]
     axes.set_yticks(range(len(shown)), names, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlabel(label, fontsize=9)

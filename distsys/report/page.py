@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MOST_SOUND = 6_000_000
 """Bytes of samples that a page holds; those beyond lie beside the run alone."""
+_REM_AN_INCH = 7.2
+"""Width of a figure on the page, at which nine points read like the text around it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ class Page:
             }
         )  # fmt: skip
         if name:
-            self._files[f"{name}.csv"] = _csv_of(headers, rows)
+            self.file(name, headers, rows)
+
+    def file(self, name: str, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table that is written beside the page alone, as the CSV file ``name``."""
+        self._files[f"{name}.csv"] = _csv_of(headers, rows)
 
     def figure(self, title: str, figure: Figure) -> None:
         """A figure of its own width."""
@@ -101,11 +107,12 @@ class Page:
         if items:
             self._blocks.append({"kind": "sounds", "parts": items})
 
-    def _drawn(self, title: str, figure: Figure) -> dict[str, str | None]:
+    def _drawn(self, title: str, figure: Figure) -> dict[str, object]:
         name = slug(title)
         png, svg = png_of(figure), svg_of(figure, name=f"{len(self._blocks)}-{name}")
         self._files[f"{name}.png"] = png
-        return {"title": title, "svg": svg, "png": None if svg else base64.b64encode(png).decode()}
+        width_rem = round(figure.get_figwidth() * _REM_AN_INCH, 1)
+        return {"title": title, "svg": svg, "png": None if svg else base64.b64encode(png).decode(), "rem": width_rem}
 
     def write(self, path: Path) -> Path:
         """Put the page into ``path``, whole or not at all, and its tables and figures into a folder beside it."""

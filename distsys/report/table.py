@@ -22,6 +22,38 @@ def sensible(value: object) -> str:
     return "\u2248 0" if is_tiny else number(value)
 
 
+def filled_parts(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], *, kept: int = 2, most: int = 9
+) -> list[tuple[list[str], list[list[object]]]]:
+    """A table as several without columns that are empty, so that each can be read without moving it.
+
+    Args:
+        kept: columns that every part begins with.
+        most: columns of a part.
+
+    Returns:
+        headers and rows of each part; a row stands in the first part that has all columns that it fills.
+    """
+    groups: list[tuple[list[int], list[Sequence[object]]]] = []
+    for row in rows:
+        filled = [column for column in range(kept, len(headers)) if not _is_empty(row[column])]
+        known = next((part for columns, part in groups if set(filled) <= set(columns)), None)
+        if known is None:
+            groups.append((filled, [row]))
+        else:
+            known.append(row)
+    parts = []
+    for columns, part in groups:
+        for begin in range(0, max(1, len(columns)), most - kept):
+            shown = [*range(kept), *columns[begin : begin + most - kept]]
+            parts.append(([headers[column] for column in shown], [[row[column] for column in shown] for row in part]))
+    return parts
+
+
+def _is_empty(cell: object) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = _WIDTH) -> str:
     """Left-aligned first column, right-aligned others; a first column that is too long is cut."""
     cells = [[number(value) for value in row] for row in rows]
