@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distsys.commands.output import require_writable, show
 from distsys.console import Console
-from distsys.errors import UsageError
+from distsys.errors import ConfigError, UsageError
 from distsys.health.verdict import Verdict
 from distsys.options import request_parser
 from distsys.storage.store import local_copy, local_of
@@ -179,9 +180,22 @@ def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
 
 def ui(options: argparse.Namespace) -> int:
     from distsys.tracking.location import ui_command, ui_environment
+    from distsys.tracking.mlflow_view import pages
 
     root = local_of(options.out)
     if not (root / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UsageError(f"{root}: no tracking store yet", fix="run 'distsys run' first, or name its folder with --out")
-    print(f"MLflow UI: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    server = f"http://127.0.0.1:{options.port}"
+    print(f"MLflow UI: {server} (Ctrl-C ends it)")
+    for name, page in pages(root, _selection_of).items():
+        print(f"{name}: {server}{page}", flush=True)
     return subprocess.call(ui_command(root, port=options.port), env={**os.environ, **ui_environment(root)})
+
+
+def _selection_of(experiment: str) -> str | None:
+    """The metric that chooses a model; MLflow's experiments are called as domains are."""
+    from distsys.domains.registry import get_domain
+
+    with suppress(ConfigError):
+        return get_domain(experiment).selection.name
+    return None

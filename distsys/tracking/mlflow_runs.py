@@ -33,7 +33,7 @@ from distsys.tracking.spool import (
 MAX_METRICS, MAX_PARAMS, MAX_KEY, MAX_VALUE, MAX_TAG = 1000, 100, 250, 6000, 5000
 MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
 FOLDER_TAG, STATUS_TAG, MESSAGE_TAG = "distsys.folder", "distsys.status", "distsys.message"
-_STORE_TAG = "distsys.store"
+STORE_TAG = "distsys.store"
 """Tag of an experiment, drawn when it is made, by which a store that took the place of another one is known."""
 
 Item = TypeVar("Item")
@@ -101,17 +101,17 @@ class MlflowStore:
         known = self.client.get_experiment_by_name(name)
         if known is None:
             # The kind opens the pages for training runs.
-            tags = {"mlflow.experimentKind": "custom_model_development", _STORE_TAG: secrets.token_hex(8)}
+            tags = {"mlflow.experimentKind": "custom_model_development", STORE_TAG: secrets.token_hex(8)}
             try:
                 self.client.create_experiment(name, artifact_location=location, tags=tags)
             except Exception as error:
                 if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise
             known = self.client.get_experiment_by_name(name)
-        identity = known.tags.get(_STORE_TAG)
+        identity = known.tags.get(STORE_TAG)
         if identity is None:  # an earlier version made it
             identity = secrets.token_hex(8)
-            self.client.set_experiment_tag(known.experiment_id, _STORE_TAG, identity)
+            self.client.set_experiment_tag(known.experiment_id, STORE_TAG, identity)
         return str(known.experiment_id), identity
 
     def _new_ledger(self) -> Ledger:
