@@ -53,7 +53,7 @@ class Patient:
         yield from self._steering()
 
     def _neighbours(self) -> Iterator[Row]:
-        known, label = self.words.latent, self.reference["label"]
+        known, label, weight = self.words.latent, self.reference["label"], self.reference["weight"]
         mean, axes = self.model.curve_mean, self.model.curve_axes
         made, kept = self.curve_db, self.reference["curve_db"]
         spaces: dict[str, tuple[Tensor, Tensor]] = {
@@ -64,11 +64,28 @@ class Patient:
         }
         table = f"kNN accuracy of {int((self.label >= 0).sum())} settings"
         for name, (asked, place) in spaces.items():
-            yield table, name, knn_accuracy(asked, self.label, reference=place, label=label)
+            yield table, name, knn_accuracy(asked, self.label, reference=place, label=label, weight=weight)
+        yield table, "standard error of the latent's, over people", self._error_of_neighbours(known)
         generator = torch.Generator().manual_seed(0)
         shuffled = [label[torch.randperm(len(label), generator=generator)] for _ in range(_SHUFFLES)]
-        scores = [knn_accuracy(self.latent, self.label, reference=known, label=words) for words in shuffled]
+        scores = [
+            knn_accuracy(self.latent, self.label, reference=known, label=words, weight=weight) for words in shuffled
+        ]
         yield table, f"latent, words shuffled {_SHUFFLES} times", float(np.mean(scores))
+
+    def _error_of_neighbours(self, known: Tensor) -> float:
+        """People, not settings, are drawn anew."""
+        label, weight = self.reference["label"], self.reference["weight"]
+        right = {}
+        for name in dict.fromkeys(self.people):
+            own = torch.tensor([index for index, other in enumerate(self.people) if other == name])
+            own = own[self.label[own] >= 0]
+            if len(own):
+                asked = self.latent[own], self.label[own]
+                right[name] = (knn_accuracy(*asked, reference=known, label=label, weight=weight), len(own))
+        parts, counts = (np.array(values) for values in zip(*right.values(), strict=True))
+        draws = np.random.default_rng(0).integers(len(parts), size=(1000, len(parts)))
+        return float(np.std((parts * counts)[draws].sum(axis=1) / counts[draws].sum(axis=1)))
 
     def _energy(self) -> Iterator[Row]:
         words, known_db = self.words, self.reference["curve_db"]
@@ -86,6 +103,7 @@ class Patient:
             for name, (curves, shares) in rows.items():
                 yield f"energy score of {term}, dB", name, energy_score_db(curves, shares, made_db=made)
             people = [self.people[row] for row in (self.label == index).nonzero().flatten().tolist()]
+            yield f"energy score of {term}, dB", "the same, nobody with himself", apart_db(made, people)
             error = error_over_people(*rows["the model's draws"], made, people)
             yield f"energy score of {term}, dB", "standard error of the draws' score", error
 
@@ -113,6 +131,13 @@ def people_of(data: DataConfig, *, seed: int) -> list[str]:
     table = make_table(data.num_synthetic, ranges, seed=seed) if data.path is None else read_safe(data.path, data)
     _, validation, test = split_by_submitter(table, data, seed=seed)
     return [table.submitter[row] for row in (*validation, *test)]
+
+
+def apart_db(made: Tensor, people: Sequence[str]) -> float:
+    """Half the mean distance of settings of two people: what draws from where these people's come from would score."""
+    distance = torch.cdist(made, made) / made.shape[1] ** 0.5
+    others = torch.tensor([[one != other for other in people] for one in people])
+    return 0.5 * float(distance[others].mean())
 
 
 def error_over_people(curves: Tensor, shares: Tensor, made: Tensor, people: Sequence[str]) -> float:

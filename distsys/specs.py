@@ -17,11 +17,17 @@ Kind = Literal["trivial", "peer", "bound"]
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The metric that is optimised and that chooses a checkpoint; never the loss."""
+    """The metric that is optimised and that chooses a checkpoint; never the loss.
+
+    Args:
+        ties_by: of two validations whose difference is below the noise floor, the one that is better by this metric is
+            taken; without it the earlier one.
+    """
 
     name: str
     direction: Direction
     unit: str
+    ties_by: MetricSpec | None = None
 
     def better(self, value: float, *, than: float) -> bool:
         """Whether ``value`` is strictly better; nothing that is not finite is better."""

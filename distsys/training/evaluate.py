@@ -95,7 +95,8 @@ def evaluate(domain: AnyDomain, model: nn.Module, data: EvalSet, *, constraints:
     with undisturbed(model, seed=0):
         result = domain.evaluate(model, data)
     require_evaluation(domain, result)
-    for metric in (domain.selection.name, *(item.metric for item in constraints)):
+    ties = [domain.selection.ties_by.name] if domain.selection.ties_by else []
+    for metric in (domain.selection.name, *ties, *(item.metric for item in constraints)):
         if metric not in result.metrics:
             raise ConfigError(
                 f"'{metric}' is not a metric of '{domain.name}'",

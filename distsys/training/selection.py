@@ -163,7 +163,7 @@ class Selection:
         self.last_healthy_step = validation.step
         if self.best is None:
             self.best = candidate
-        elif self._clearly_better(candidate, self.best):
+        elif self._clearly_better(candidate, self.best) or self._wins_tie(candidate, self.best):
             self.former = [*self.former, self.best]
             self.former = self.former[:1] + self.former[1:][1 - _FORMER :]
             self.best = candidate
@@ -223,6 +223,16 @@ class Selection:
         floor = paired_floor(candidate.items, best.items)
         difference = abs(candidate.value - best.value)
         return self.spec.better(candidate.value, than=best.value) and difference > floor
+
+    def _wins_tie(self, candidate: Choice, best: Choice) -> bool:
+        """Better by the other metric, and clearly behind neither ``best`` nor what any validation reached.
+
+        The latter, since of many ties in a row each may be a little worse.
+        """
+        other = self.spec.ties_by
+        if other is None or not other.better(candidate.metrics[other.name], than=best.metrics[other.name]):
+            return False
+        return not any(item and self._clearly_better(item, candidate) for item in (best, self.by_metric))
 
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""

@@ -42,7 +42,7 @@ def test_neighbours_vote_as_scikit_learn_s(spread: float) -> None:
     query, asked = clusters(2, spread=spread, seed=0)
     query = query + 0.1 * torch.randn(query.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     other = KNeighborsClassifier(NUM_NEIGHBOURS).fit(known.numpy(), label.numpy())
-    found = knn_accuracy(query, asked, reference=known, label=label)
+    found = knn_accuracy(query, asked, reference=known, label=label, weight=torch.ones(len(known)))
     assert found == pytest.approx(other.score(query.numpy(), asked.numpy()), abs=1e-6)
 
 

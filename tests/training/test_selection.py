@@ -50,6 +50,37 @@ def test_the_metric_chooses_not_the_loss() -> None:
     assert selection.best.step == 10
 
 
+def test_the_other_metric_of_a_domain_decides_ties_and_never_more() -> None:
+    spec = MetricSpec("mae", "min", "V", ties_by=MetricSpec("encoder", "min", "V"))
+
+    def told(step: int, items: list[float], encoder: float) -> int:
+        found = seen(step, items)
+        selection.update(replace(found, metrics={**found.metrics, "encoder": encoder}))
+        assert selection.best is not None
+        return selection.best.step
+
+    selection = Selection(spec)
+    assert told(10, [1.0, 2.0, 3.0, 4.0], 5.0) == 10
+    assert told(20, [1.3, 1.9, 3.2, 3.8], 4.0) == 20  # worse by 0.05, floor about 0.12
+    assert told(30, [1.2, 2.0, 3.1, 3.9], 4.5) == 20
+    assert told(40, [1.9, 2.9, 3.9, 4.9], 1.0) == 20  # clearly worse
+    assert told(50, [0.5, 1.5, 2.5, 3.5], 9.0) == 50  # clearly better
+    again = Selection(spec)
+    again.load(json.loads(json.dumps(selection.state())))
+    assert again.best is not None
+    assert (again.best.step, again.former[-1].step) == (50, 20)
+
+
+def test_many_ties_in_a_row_do_not_lead_far_away() -> None:
+    selection = Selection(MetricSpec("mae", "min", "V", ties_by=MetricSpec("encoder", "min", "V")))
+    noise = np.array([0.4, -0.4, 0.4, -0.4])
+    for step in range(20):
+        found = seen(step, list(np.array([1.0, 2.0, 3.0, 4.0]) + 0.05 * step + noise * (step % 2)))
+        selection.update(replace(found, metrics={**found.metrics, "encoder": 20.0 - step}))
+    assert selection.best is not None
+    assert selection.best.step in (1, 3)  # those nearer than the floor of 0.23 to the first
+
+
 def test_a_difference_below_the_paired_noise_floor_is_a_tie() -> None:
     selection = Selection(LOW)
     selection.update(seen(10, [1.0, 2.0, 3.0, 4.0]))

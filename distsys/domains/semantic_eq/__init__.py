@@ -34,10 +34,11 @@ class SemanticEq(DomainInRooms[Config, "SettingAutoencoder"]):
     title = "Equaliser settings for words: encode, decode, move along a word"
     config = Config
     request = Request
-    selection = MetricSpec("response_mae_db", "min", "dB")
+    selection = MetricSpec("response_mae_db", "min", "dB", ties_by=MetricSpec("encoder_mae_db", "min", "dB"))
     constraints = (
         Constraint("in_bounds_fraction", low=1.0, fix="bound the decoder's heads: model.heads: clamp"),
         Constraint("active_units", low=2.0, fix="lower lambda_kl or lambda_contrastive: the latent has collapsed"),
+        Constraint("encoder_skill", low=0.5, fix="train longer, or lower optimizer.learning_rate: codes are wrong"),
     )
     terms = (
         TermSpec("response", "(dB/3)^2", 0.0),

@@ -206,8 +206,18 @@ def test_shuffled_words_have_no_silhouette_and_knn_finds_clusters() -> None:
     assert abs(shuffled_silhouette(points, label)) < 0.05
     five = torch.arange(len(label)) % 5
     assert abs(shuffled_silhouette(points, five)) < 0.05
-    assert knn_accuracy(points, label, reference=points, label=label) == 1.0
-    assert knn_accuracy(points, label, reference=points, label=1 - label) == 0.0
+    even = torch.ones(len(points))
+    assert knn_accuracy(points, label, reference=points, label=label, weight=even) == 1.0
+    assert knn_accuracy(points, label, reference=points, label=1 - label, weight=even) == 0.0
+
+
+def test_who_wrote_much_has_little_more_to_say_of_a_word() -> None:
+    """Fourteen settings of one person around the query say 0, one of somebody else says 1."""
+    reference, label = torch.arange(15.0).unsqueeze(1), torch.tensor([0] * 14 + [1])
+    query, asked = torch.zeros(1, 1), torch.tensor([1])
+    even, each = torch.ones(15), torch.tensor([14**-1.1] * 14 + [1.0])
+    assert knn_accuracy(query, asked, reference=reference, label=label, weight=even) == 0.0
+    assert knn_accuracy(query, asked, reference=reference, label=label, weight=each) == 1.0
 
 
 def test_bounds_and_active_units_see_what_is_wrong() -> None:

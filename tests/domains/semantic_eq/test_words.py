@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
+from distsys.domains.semantic_eq import SemanticEq
 from distsys.domains.semantic_eq.answer import predict
 from distsys.domains.semantic_eq.config import Request
 from distsys.domains.semantic_eq.data.response import response_db
 from distsys.domains.semantic_eq.data.settings import NAMES
 from distsys.domains.semantic_eq.model.codes import code_of_curve, code_of_setting, error_db
-from distsys.domains.semantic_eq.model.network import SettingAutoencoder
+from distsys.domains.semantic_eq.model.network import Latent, SettingAutoencoder
 from distsys.domains.semantic_eq.model.terms import forward, loss_terms
 from distsys.domains.semantic_eq.model.words import words_of
 from distsys.domains.semantic_eq.score.metrics import energy_score_db, share_of_word
@@ -158,3 +161,25 @@ def test_spreadsheets_write_semicolons_and_decimal_commas(tmp_path: Path) -> Non
     (tmp_path / "eq.csv").write_text(";".join(header) + "\n" + ";".join(["ada", "warm", *values]) + "\n")
     found = read_safe(tmp_path / "eq.csv", DataConfig()).physical[0]
     assert found.tolist() == [float(text.replace(",", ".")) for text in values]
+
+
+class Mistaken(SettingAutoencoder):
+    """Gives each item the code of the one before it: codes vary as they should, and are wrong."""
+
+    def encode(self, u: Tensor, *, curve_db: Tensor) -> Latent:
+        return Latent(super().encode(u, curve_db=curve_db).mean.roll(1, dims=0), None)
+
+
+def test_refinement_does_not_hide_an_encoder_that_is_wrong(model: SettingAutoencoder) -> None:
+    domain, test_set = SemanticEq(), small_bundle().test
+    healthy = domain.evaluate(model, test_set).metrics
+    mistaken = copy.deepcopy(model)
+    mistaken.__class__ = Mistaken
+    sick = domain.evaluate(mistaken, test_set).metrics
+    found = {band.metric: band.violation(sick[band.metric]) for band in domain.constraints}
+    assert found["encoder_skill"] > 0.2
+    assert found["active_units"] == 0.0
+    assert sick["response_mae_db"] < 0.5 * sick["encoder_mae_db"]  # codes are refined from anywhere
+    assert all(band.violation(healthy[band.metric]) == 0.0 for band in domain.constraints)
+    constant_db = (model.curve_mean - test_set.batches[0]["curve_db"]).abs().mean()
+    assert healthy["encoder_skill"] == pytest.approx(1.0 - healthy["encoder_mae_db"] / float(constant_db), abs=1e-6)

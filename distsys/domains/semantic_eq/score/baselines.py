@@ -131,7 +131,11 @@ def _raw(train: Batch, held_out: Batch) -> dict[str, float]:
     known = train["label"] >= 0
     return {
         "knn_accuracy": knn_accuracy(
-            held_out["u"], held_out["label"], reference=train["u"][known], label=train["label"][known]
+            held_out["u"],
+            held_out["label"],
+            reference=train["u"][known],
+            label=train["label"][known],
+            weight=train["weight"][known],
         ),
         "silhouette": silhouette(held_out["u"], held_out["label"]),
         "silhouette_shuffled": shuffled_silhouette(held_out["u"], held_out["label"]),

@@ -44,14 +44,20 @@ def evaluate(model: SettingAutoencoder, data: EvalSet) -> Evaluation:
     words = words_of(model)
     known_db = response_db(nearest(model.decode(known)), model.ranges)
     errors = metrics.response_errors_db(estimate_db, target_db=batch["curve_db"])
+    encoder_mae_db = float(metrics.response_errors_db(first_db, target_db=batch["curve_db"]).mean())
+    constant = metrics.response_errors_db(model.curve_mean.expand_as(batch["curve_db"]), target_db=batch["curve_db"])
     projected, label = model.projection(latent), batch["label"]
     found = {
         "response_mae_db": float(errors.mean()),
-        "encoder_mae_db": float(metrics.response_errors_db(first_db, target_db=batch["curve_db"]).mean()),
+        "encoder_mae_db": encoder_mae_db,
+        # Refinement mends what an encoder that knows nothing begins with; this sees it.
+        "encoder_skill": 1.0 - encoder_mae_db / float(constant.mean()),
         **metrics.parameter_errors(nearest(u), model.ranges, target_u=batch["u"]),
         "in_bounds_fraction": min(metrics.in_bounds_fraction(item, model.ranges) for item in (u, extreme)),
         "active_units": float(metrics.active_units(latent)),
-        "knn_accuracy": metrics.knn_accuracy(latent, label, reference=known, label=data.reference["label"]),
+        "knn_accuracy": metrics.knn_accuracy(
+            latent, label, reference=known, label=data.reference["label"], weight=data.reference["weight"]
+        ),
         "distance_correlation": metrics.distance_correlation(latent, batch["curve_db"]),
         "energy_score_db": _energy_score_db(words, known_db, batch),
         "silhouette": metrics.silhouette(projected, label),

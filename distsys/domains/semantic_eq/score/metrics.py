@@ -68,14 +68,22 @@ def active_units(latent: Float[Tensor, "items latent"]) -> int:
 
 
 def knn_accuracy(
-    query: Float[Tensor, "items dims"], query_label: Int[Tensor, " items"], *, reference: Tensor, label: Tensor
+    query: Float[Tensor, "items dims"],
+    query_label: Int[Tensor, " items"],
+    *,
+    reference: Float[Tensor, "rows dims"],
+    label: Int[Tensor, " rows"],
+    weight: Float[Tensor, " rows"],
 ) -> float:
-    """Share of labelled queries whose 15 nearest references mostly have their word; NaN without any."""
+    """Share of labelled queries whose 15 nearest references mostly have their word; NaN without any.
+
+    A reference has ``weight`` votes: less where its person wrote many, or whoever wrote most decides.
+    """
     known = query_label >= 0
     if not bool(known.any()) or len(reference) < NUM_NEIGHBOURS:
         return float("nan")
     nearest = torch.cdist(query[known], reference).topk(NUM_NEIGHBOURS, dim=1, largest=False).indices
-    votes = torch.nn.functional.one_hot(label[nearest]).sum(dim=1)
+    votes = (torch.nn.functional.one_hot(label[nearest]) * weight[nearest].unsqueeze(-1)).sum(dim=1)
     return float((votes.argmax(dim=1) == query_label[known]).float().mean())
 
 
