@@ -28,7 +28,7 @@ class DataConfig(Section):
     """Settings to learn from: a file of SAFE, or synthetic ones of the same shape."""
 
     path: DataPath | None = None
-    """CSV of settings with the columns setting_id, submitter, term and the 13 parameters; null is synthetic."""
+    """CSV of settings with the columns submitter, term and the 13 parameters, or SAFE's own 25; null is synthetic."""
     columns: Mapping[str, str] = Field(default={})
     """What the file calls its columns, where that is something else: ``{bell1_q: Q1, submitter: user}``."""
     frequencies_in: Literal["Hz", "kHz"] = "Hz"

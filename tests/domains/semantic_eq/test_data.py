@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -365,3 +366,43 @@ def test_bounds_and_columns_come_from_yaml() -> None:
     assert data.bounds == {"gain_db": (-18.0, 18.0), "q": (0.2, 8.0)}
     assert data.columns == {"bell1_q": "Q 1"}
     assert ranges_of(data).parameters[4][2:4] == (0.2, 8.0)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Callable[..., Path]:
+    """Writes settings as SAFE's server gives them, with cells of a row replaced."""
+
+    def make(cells: dict[int, str] | None = None) -> Path:
+        table = make_table(400, SAFE, seed=0)
+        with (path := tmp_path / "SAFEEqualiserUserData.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            for row, values in enumerate(table.physical):
+                line = [row + 1, table.term[row], f"10.0.0.{table.submitter[row]}", 2, 2, *values]
+                line += ["rock", "guitar, clean", "", "5", "30", "nowhere", "d41d8cd98f"]
+                if row == 6:
+                    for column, text in (cells or {}).items():
+                        line[column] = text
+                writer.writerow(line)
+        return path
+
+    return make
+
+
+def test_safe_s_own_layout_is_read_without_a_header(original: Callable[..., Path]) -> None:
+    table, known = read_safe(original(), DataConfig()), make_table(400, SAFE, seed=0)
+    np.testing.assert_allclose(table.physical, known.physical, rtol=1e-12)
+    assert table.term == known.term
+    people = dict(zip(known.submitter, table.submitter, strict=True))
+    assert [people[name] for name in known.submitter] == table.submitter, "one name for each person"
+    assert len(set(people.values())) == len(people)
+    assert not any("10.0.0" in name for name in table.submitter), "addresses stay in the file"
+
+
+def test_faults_of_that_layout_are_told_by_their_line(original: Callable[..., Path]) -> None:
+    for cells, told in (
+        ({5: "99"}, r"low_shelf_gain_db \(line 7: 99"),
+        ({9: "loud"}, r"line 7, bell1_q: 'loud'"),
+        ({2: ""}, "no submitter in rows 7"),
+    ):
+        with pytest.raises(DataError, match=told):
+            read_safe(original(cells), DataConfig())

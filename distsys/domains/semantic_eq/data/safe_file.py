@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from distsys.domains.semantic_eq.config import SHARED, DataConfig
+from distsys.domains.semantic_eq.data.safe_original import COLUMNS, is_original, nameless
 from distsys.domains.semantic_eq.data.settings import NAMES, Parameter, ranges_of
 from distsys.errors import DataError, did_you_mean
 
@@ -55,15 +56,15 @@ def read_safe(path: Path, data: DataConfig) -> Table:
     _require_words(path, rows, names)
     parameters = ranges_of(data).parameters
     _require_numbers(path, rows, [names[item.name] for item in parameters])
-    physical = np.array([[_number(row[names[item.name]], item, data) for item in parameters] for row in rows])
-    _require_range(path, physical, parameters, names)
+    physical = np.array([[_number(row[names[item.name]], item, data) for item in parameters] for row in rows.values()])
+    _require_range(path, physical, parameters, names, list(rows))
     provenance: dict[str, str | int | float] = {
         "source": str(path),
         "sha256": hashlib.sha256(content).hexdigest(),
         "rows": len(rows),
         "licence": "none stated: measure with it, do not redistribute",
     }
-    submitters, terms = ([row[names[name]] for row in rows] for name in _TEXT_COLUMNS)
+    submitters, terms = ([row[names[name]] for row in rows.values()] for name in _TEXT_COLUMNS)
     return Table(physical, submitters, [_plain(term) for term in terms], provenance)
 
 
@@ -75,12 +76,13 @@ def _require_known(given: Mapping[str, str], names: Mapping[str, str]) -> None:
             )
 
 
-def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> list[dict[str, str]]:
-    """A row a setting, by column; a quoted term may hold a line break."""
-    separator = _separator(text)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> dict[int, dict[str, str]]:
+    """A row a setting, by column, under the number of its row in the file; a quoted term may hold a line break."""
+    separator, original = _separator(text), is_original(text)
+    header = COLUMNS if original else None
+    reader = csv.DictReader(io.StringIO(text, newline=""), header, strict=True, delimiter=separator)
     try:
-        rows = list(reader)
+        rows = dict(enumerate(reader, start=1 if original else 2))
     except csv.Error as error:
         last = text.count("\n", 0, text.rfind('"')) + 1
         raise DataError(
@@ -95,8 +97,11 @@ def _rows(path: Path, text: str, wanted: Mapping[str, str]) -> list[dict[str, st
         )
     _require_columns(path, rows, wanted)
     if separator == ";":  # where a comma is the decimal sign
-        for row in rows:
+        for row in rows.values():
             row |= {wanted[name]: (row[wanted[name]] or "").replace(",", ".") for name in NAMES}
+    if original:
+        for row in rows.values():
+            row["submitter"] = nameless(row["submitter"] or "")
     return rows
 
 
@@ -106,11 +111,11 @@ def _separator(text: str) -> str:
     return max((",", ";", "\t"), key=header.count)
 
 
-def _require_numbers(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
+def _require_numbers(path: Path, rows: Mapping[int, Mapping[str, str]], columns: list[str]) -> None:
     """Cells are numbers alone: their unit is the column's."""
     bad = [
         (line, column, row[column])
-        for line, row in enumerate(rows, start=2)
+        for line, row in rows.items()
         for column in columns
         if (row[column] or "").strip() and not _NUMBER.fullmatch(row[column].strip())
     ]
@@ -120,10 +125,10 @@ def _require_numbers(path: Path, rows: list[dict[str, str]], columns: list[str])
         raise DataError(f"{path}: cells that are no number ({named}{more})", expected="numbers without a unit")
 
 
-def _require_words(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
+def _require_words(path: Path, rows: Mapping[int, Mapping[str, str]], names: Mapping[str, str]) -> None:
     """Every row has somebody and a word."""
     for name in (names[own] for own in _TEXT_COLUMNS):
-        empty = [number for number, row in enumerate(rows, start=2) if not (row[name] or "").strip()]
+        empty = [number for number, row in rows.items() if not (row[name] or "").strip()]
         if empty:
             named = ", ".join(map(str, empty[:_SHOWN])) + (f" and {len(empty) - _SHOWN} more" if empty[_SHOWN:] else "")
             raise DataError(
@@ -166,14 +171,15 @@ def _content(path: Path, sha256: str | None) -> bytes:
     return content
 
 
-def _require_columns(path: Path, rows: list[dict[str, str]], names: Mapping[str, str]) -> None:
+def _require_columns(path: Path, rows: Mapping[int, Mapping[str, str]], names: Mapping[str, str]) -> None:
     if not rows:
         raise DataError(f"{path}: holds no rows", expected="a header and at least one setting")
-    missing = {name: column for name, column in names.items() if column not in rows[0]}
+    first_row = next(iter(rows.values()))
+    missing = {name: column for name, column in names.items() if column not in first_row}
     if not missing:
         return
     first, column = next(iter(missing.items()))
-    near = did_you_mean(column, [name for name in rows[0] if name])
+    near = did_you_mean(column, [name for name in first_row if name])
     more = " and others" if len(missing) > _SHOWN else ""
     raise DataError(
         f"{path}: no column {', '.join([*missing.values()][:_SHOWN])}{more}",
@@ -200,8 +206,14 @@ def q_of_octaves(octaves: float) -> float:
     return 0.5 / math.sinh(0.5 * math.log(2.0) * octaves) if 0.0 < octaves < 100.0 else math.nan
 
 
-def _require_range(path: Path, physical: np.ndarray, parameters: Sequence[Parameter], names: Mapping[str, str]) -> None:
-    """Every problem's column and its first rows, counted from 2 as an editor shows them."""
+def _require_range(
+    path: Path,
+    physical: np.ndarray,
+    parameters: Sequence[Parameter],
+    names: Mapping[str, str],
+    lines: Sequence[int],
+) -> None:
+    """Every problem's column and its first rows, counted as an editor shows them."""
     problems: list[str] = []
     reached: dict[str, tuple[float, float]] = {}
     for index, item in enumerate(parameters):
@@ -211,7 +223,7 @@ def _require_range(path: Path, physical: np.ndarray, parameters: Sequence[Parame
             bad = ~((column >= item.low - slack) & (column <= item.high + slack))
         if bad.any():
             rows = np.flatnonzero(bad)
-            named = ", ".join(f"line {row + 2}: {column[row]:g}" for row in rows[:_SHOWN])
+            named = ", ".join(f"line {lines[row]}: {column[row]:g}" for row in rows[:_SHOWN])
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
             problems.append(f"{names[item.name]} ({named}{more}), bounds {item.low:g} to {item.high:g} {item.unit}")
             if np.isfinite(column).all():
