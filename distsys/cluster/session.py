@@ -6,9 +6,10 @@ import atexit
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,7 +151,8 @@ def ray_session() -> Iterator[None]:
     """Ray for the duration of the block.
 
     Inside a Ray job (``RAY_ADDRESS`` is set) the running cluster is joined and left running; otherwise a
-    cluster is started on this machine's loopback and stopped at the end.
+    cluster is started on this machine's loopback and stopped at the end. What Ray prints meanwhile, such as that a
+    node went, goes to standard error: results stand alone on standard output.
 
     Raises:
         RunFailed: it did not start.
@@ -162,7 +164,7 @@ def ray_session() -> Iterator[None]:
     if _current:
         yield
         return
-    with own_place() as place:
+    with own_place() as place, redirect_stdout(sys.stderr):
         session = _Session(place)
         _current.append(session)
         try:

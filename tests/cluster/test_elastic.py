@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.outside import CODE
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-STEPS, EVERY = 1800, 20
+BATCH, STEPS, EVERY = 8, 1800, 20
 _RAY_LOOKS_EVERY_S = 60
 """For room for more workers."""
 _TOLD = """
@@ -59,6 +59,7 @@ class Nodes:
         place = self.folder / "site"
         given = ["--preset", "tiny", "--workers", "1-2", "--json", "--out", str(self.folder / "runs")]
         given += ["--set", f"final.steps={STEPS}", "--set", f"final.eval_every_steps={EVERY}"]
+        given += ["--set", f"batch_size={BATCH}"]
         return subprocess.Popen(
             [sys.executable, "-m", "distsys", "train", str(place / "sine.yaml"), *given],
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -81,24 +82,24 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     found.cluster.shutdown()
 
 
-def awaited(process: subprocess.Popen[str], nodes: Nodes, wanted: Callable[[int], bool], *, seconds: float) -> int:
-    """The first share of a kind that a worker takes from now on."""
+def awaited(process: subprocess.Popen[str], nodes: Nodes, share: int, *, seconds: float) -> None:
+    """Come to where workers take so many items each."""
     nodes.seen()
-    until = time.monotonic() + seconds
-    while not (found := [share for share in nodes.seen() if wanted(share)]):
+    until, seen = time.monotonic() + seconds, set[int]()
+    while share not in seen:
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, "it did not come to that in time"
+        assert time.monotonic() < until, f"none took {share} items in time, but {seen}"
+        seen |= nodes.seen()
         time.sleep(0.5)
-    return found[0]
 
 
 def test_a_team_grows_and_shrinks_with_the_cluster_and_loses_nothing(nodes: Nodes) -> None:
     process = nodes.train()
-    whole = awaited(process, nodes, lambda share: True, seconds=90)
+    awaited(process, nodes, BATCH, seconds=90)
     other = nodes.cluster.add_node(num_cpus=1)
-    awaited(process, nodes, lambda share: share == whole // 2, seconds=_RAY_LOOKS_EVERY_S + 60)
+    awaited(process, nodes, BATCH // 2, seconds=_RAY_LOOKS_EVERY_S + 60)
     nodes.cluster.remove_node(other, allow_graceful=False)
-    awaited(process, nodes, lambda share: share == whole, seconds=120)
+    awaited(process, nodes, BATCH, seconds=120)
     out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     printed: dict[str, Any] = json.loads(out)

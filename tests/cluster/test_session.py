@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from distsys.cluster.session import _Session
+from distsys.cluster.session import _Session, ray_session
 from distsys.errors import RunFailed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -66,3 +66,12 @@ def test_what_listens_but_is_no_cluster_is_named(tmp_path: Path, monkeypatch: py
         with pytest.raises(RunFailed, match=f"RAY_ADDRESS is {address}, and what listens there does not let us join"):
             _Session(tmp_path).start()
     ended.set()
+
+
+def test_what_ray_prints_is_no_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(_Session, "start", lambda self: print("(raylet) a node went"))
+    monkeypatch.setattr(_Session, "end", lambda self: None)
+    with ray_session():
+        pass
+    print("{}")
+    assert capsys.readouterr() == ("{}\n", "(raylet) a node went\n")
