@@ -16,6 +16,7 @@ from distsys.domains.ris_localization.data.geometry import surface_of
 from distsys.domains.ris_localization.data.sensing import sensing_of
 from distsys.domains.ris_localization.data.steering import Steering
 from distsys.domains.ris_localization.data.truth import present_in, true_columns
+from distsys.domains.ris_localization.model.greedy import greedy_ml
 from distsys.domains.ris_localization.model.grouping import by_number, padded
 from distsys.domains.ris_localization.model.localizer import Estimate, localizer_of
 from distsys.domains.ris_localization.model.music import Music
@@ -23,7 +24,6 @@ from distsys.domains.ris_localization.model.subspace import main_eigenvectors, s
 from distsys.domains.ris_localization.score.errors import errors_of
 from distsys.domains.ris_localization.score.evaluation import middle_of, overall
 from distsys.domains.ris_localization.score.frozen import deviations
-from distsys.domains.ris_localization.score.greedy import greedy_ml
 from distsys.domains.ris_localization.score.metrics import bound_summary, summary
 from distsys.shapes import Float
 
