@@ -10,9 +10,10 @@ from torch import Tensor
 
 from distsys.domains.kit import csv_text, json_text
 from distsys.domains.protocol import Batch, Prediction
-from distsys.domains.ris_localization.config import Request
+from distsys.domains.ris_localization.config import DataConfig, Request
 from distsys.domains.ris_localization.data.geometry import to_physical
 from distsys.domains.ris_localization.data.recording import Recording, read_recording
+from distsys.domains.ris_localization.data.steering import steering_of
 from distsys.domains.ris_localization.model.grouping import by_number, padded
 from distsys.domains.ris_localization.model.likelihood import projected
 from distsys.domains.ris_localization.model.localizer import Localizer, localizer_of
@@ -36,7 +37,7 @@ def predict(model: CovarianceNet, request: Request) -> Prediction:
     Raises:
         DataError: the file does not fit the model.
     """
-    settings, device = model.config.data, next(model.parameters()).device
+    settings, device = _settings(model, request), next(model.parameters()).device
     recording = read_recording(request.snapshots, settings, num_sources=request.num_sources)
     batch: Batch = {
         "snapshots": recording.snapshots.to(device),
@@ -53,9 +54,27 @@ def predict(model: CovarianceNet, request: Request) -> Prediction:
     return Prediction(summary, files, warnings=_warnings(model, localizer, batch, uvq))
 
 
+def _settings(model: CovarianceNet, request: Request) -> DataConfig:
+    """The model's, with the array that was learned since."""
+    data = model.config.data
+    return data if request.array is None else data.model_copy(update={"array": request.array})
+
+
 def _located(model: CovarianceNet, localizer: Localizer, batch: Batch) -> Tensor:
     """(u, v, q) of the sources [scenes, most sources, 3]."""
-    return localizer.estimate(predict_factors(model, batch), batch, others=localizer.raw_peaks(batch)).polished
+    factors = predict_factors(model, batch, _turn(model, localizer))
+    return localizer.estimate(factors, batch, others=localizer.raw_peaks(batch)).polished
+
+
+def _turn(model: CovarianceNet, localizer: Localizer) -> Tensor | None:
+    """By what phases the elements of ``localizer`` differ from those that ``model`` was trained for."""
+    data = model.config.data
+    trained, now = (item.response for item in (steering_of(data, data.steering), localizer.steering))
+    if now is None:
+        return None
+    device = next(model.parameters()).device
+    turn = now.gains if trained is None else now.gains * trained.gains.conj()
+    return torch.polar(torch.ones_like(turn.real), turn.angle()).to(device, torch.complex64)
 
 
 def _warnings(model: CovarianceNet, localizer: Localizer, batch: Batch, uvq: Tensor) -> list[str]:
