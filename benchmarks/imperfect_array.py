@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig
@@ -26,6 +27,7 @@ from distsys.domains.ris_localization.model.greedy import greedy_ml
 from distsys.domains.ris_localization.model.localizer import Localizer, localizer_of
 from distsys.domains.ris_localization.score.bound import deviations_of
 from distsys.domains.ris_localization.score.errors import errors_of
+from distsys.domains.ris_localization.score.imperfect_bound import misspecified_of, uncertain_of
 from distsys.domains.ris_localization.score.learned import array_errors, scenes_of
 from distsys.domains.ris_localization.score.metrics import bound_summary, summary
 from distsys.report.table import text_table
@@ -64,7 +66,7 @@ def _recording(batch: Batch) -> Recording:
     return Recording(batch["snapshots"], batch["num_sources"], batch["num_snapshots"], None)
 
 
-def rows_of(data: DataConfig, arrays: Mapping[str, Localizer], count: int) -> Table:
+def rows_of(data: DataConfig, arrays: Mapping[str, Localizer], covariances: Mapping[str, Tensor], count: int) -> Table:
     """For every condition and array: found, azimuth bias and median, and ratio to the bound of the true array."""
     rows: Table = []
     for name, condition in CONDITIONS.items():
@@ -76,21 +78,34 @@ def rows_of(data: DataConfig, arrays: Mapping[str, Localizer], count: int) -> Ta
             hit = errors.found & errors.present
             bias = float(errors.phi_deg[hit].median())
             rows.append([name, array, row["success"], bias, row["phi_median_deg"], row["crb_ratio"]])
+        rows += _bound_rows(name, data, batch, covariances)
         allowed = bound_summary(bound, torch.ones(bound.shape[:2], dtype=torch.bool))
-        rows.append([name, "bound", float("nan"), 0.0, allowed["phi_median_deg"], 1.0])
+        rows.append([name, "CRB", float("nan"), 0.0, allowed["phi_median_deg"], 1.0])
+    return rows
+
+
+def _bound_rows(name: str, data: DataConfig, batch: Batch, covariances: Mapping[str, Tensor]) -> Table:
+    """What an estimator at the bound would show: of the nominal array (MCRB), and of each that was learned."""
+    trusting, nothing = misspecified_of(data, batch), float("nan")
+    drawn = torch.randn(trusting.bias.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    errors = (trusting.bias + trusting.deviations.clamp(max=1.0) * drawn)[..., 0].rad2deg()
+    rows: Table = [[name, "MCRB", nothing, float(errors.median()), float(errors.abs().median()), nothing]]
+    for array, covariance in covariances.items():
+        allowed = bound_summary(uncertain_of(data, batch, covariance), torch.ones(drawn.shape[:2], dtype=torch.bool))
+        rows.append([name, f"CRB {array}", nothing, 0.0, allowed["phi_median_deg"], nothing])
     return rows
 
 
 def site_rows(data: DataConfig, *, count: int, unlabelled: int, anchors: int) -> tuple[Table, Table]:
     """Tables of one site: estimates, and errors of the learned arrays."""
     nominal, truth = localizer_of(data), true_site(data).steering
-    arrays, errors = {"nominal": nominal}, []
+    arrays, covariances, errors = {"nominal": nominal}, {}, []
     for name, known in (("unlabelled", 0), ("and anchors", anchors)):
         found, seconds = learned(data, nominal, count=unlabelled, anchors=known)
-        arrays[name] = nominal.with_steering(found.steering)
+        arrays[name], covariances[name] = nominal.with_steering(found.steering), found.covariance()
         errors.append([data.site, name, seconds, *_array_row(found.steering, truth, nominal)])
     arrays["true"] = nominal.with_steering(truth)
-    return rows_of(data, arrays, count), errors
+    return rows_of(data, arrays, covariances, count), errors
 
 
 def _array_row(steering: Steering, truth: Steering, nominal: Localizer) -> list[float]:

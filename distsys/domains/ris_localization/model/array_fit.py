@@ -16,7 +16,7 @@ from torch import Tensor
 from distsys.domains.ris_localization.data.response import Response
 from distsys.domains.ris_localization.data.sensing import Sensing
 from distsys.domains.ris_localization.data.steering import Steering
-from distsys.domains.ris_localization.model.likelihood import projected
+from distsys.domains.ris_localization.model.likelihood import Likelihood, projected
 from distsys.shapes import Complex, Float
 
 PER_ELEMENT = 4
@@ -81,10 +81,11 @@ def _part(
     steering: Steering, sensing: Sensing, part: Scenes, chosen: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
     fields, source_fields = _fields(steering, part.uvq)
-    amplitudes, residual = projected(sensing.apply(fields[:, :, 0].mT.movedim(-1, 1)), part.data)
+    columns = sensing.apply(fields[:, :, 0])
+    amplitudes, residual = projected(columns, part.data)
     energy = torch.view_as_real(residual).square().flatten(1).sum(dim=1)
     weight = 2.0 * part.free / energy.clamp(min=1e-300) * chosen
-    outside, power = _outside(sensing, fields[:, :, 0].mT.movedim(-1, 1), amplitudes)
+    outside, power = _outside(sensing, columns, amplitudes)
     seen = _matched(sensing, residual) @ amplitudes.mH  # [scenes, groups, elements, sources]
     pull = seen.sum(dim=1)
     weighted = weight[:, None, None]
@@ -102,6 +103,30 @@ def _part(
     return energy, slope.sum(dim=0), square.sum(dim=0), (rest, carried)
 
 
+def joint_information(
+    likelihood: Likelihood,
+    uvq: Float[Tensor, "scenes sources 3"],
+    clean: Complex[Tensor, "scenes groups channels shots"],
+) -> tuple[
+    Float[Tensor, "scenes coordinates coordinates"],
+    Float[Tensor, "scenes parameters coordinates"],
+    Float[Tensor, "scenes parameters parameters"],
+]:
+    """Information of the sources' coordinates, of both, and of the element parameters, times half the noise's variance.
+
+    Args:
+        clean: snapshots without noise of sources at ``uvq``.
+    """
+    steering, sensing = likelihood.steering, likelihood.sensing
+    fields, source_fields = _fields(steering, uvq)
+    columns, _ = likelihood.columns(uvq)
+    amplitudes, residual = projected(columns, clean)
+    outside, power = _outside(sensing, columns, amplitudes)
+    pull = (_matched(sensing, residual) @ amplitudes.mH).sum(dim=1)
+    _, own, cross = _source_parts(fields, source_fields, outside, power, pull)
+    return own, cross, _element_square(fields, outside, power)
+
+
 def _fields(steering: Steering, uvq: Tensor) -> tuple[Tensor, Tensor]:
     """Fields and what moves them, [scenes, sources, kinds, elements] by element parameter and by source coordinate.
 
@@ -117,14 +142,12 @@ def _matched(sensing: Sensing, channels: Tensor) -> Tensor:
     return channels if sensing.matrices is None else sensing.matrices.mH @ channels
 
 
-def _outside(sensing: Sensing, field: Tensor, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
+def _outside(sensing: Sensing, columns: Tensor, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
     """M^H P M [scenes, groups, elements, elements] and the power X X^H of amplitudes [scenes, groups, k, k]."""
-    columns = sensing.apply(field)
     maps = sensing.matrices
     if maps is None:
-        eye = torch.eye(field.shape[-1], dtype=field.dtype, device=field.device)
-        maps = eye[None]
-    _, rest = projected(columns, maps[None].expand(len(field), *maps.shape))
+        maps = torch.eye(columns.shape[2], dtype=columns.dtype, device=columns.device)[None]
+    _, rest = projected(columns, maps[None].expand(len(columns), *maps.shape))
     return maps.mH @ rest, amplitudes @ amplitudes.mH
 
 
