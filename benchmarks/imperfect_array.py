@@ -128,6 +128,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sites", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="site")
     parser.add_argument("--scenes", type=int, default=500, help="of a condition and site")
     parser.add_argument("--unlabelled", type=int, default=200)
     parser.add_argument("--anchors", type=int, default=5)
@@ -136,14 +137,14 @@ def main() -> None:
     torch.set_num_threads(1)
     tables, errors = [], []
     with torch.no_grad():
-        for number in range(asked.sites):
+        for number in range(asked.first, asked.first + asked.sites):
             data = DataConfig.model_validate({"site": number, "imperfections": {} if asked.perfect else IMPERFECT})
             found, learned_errors = site_rows(
                 data, count=asked.scenes, unlabelled=asked.unlabelled, anchors=asked.anchors
             )
             tables.append(found)
             errors += learned_errors
-            print(f"site {number} of {asked.sites} done", flush=True)
+            print(f"site {number} done", flush=True)
     print(
         text_table(["site", "array", "CPU s", "gain dB", "phase deg", "position %", "tilt x deg", "tilt y deg"], errors)
     )

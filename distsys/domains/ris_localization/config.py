@@ -128,8 +128,8 @@ class Request(Section):
 
     snapshots: DataPath
     """.npz, .npy, .mat or .h5 with snapshots [scenes, channels, snapshots], complex; docs/domains says what else."""
-    num_sources: Annotated[int, Field(ge=1)] | None = None
-    """Sources in every scene; the file's own where it names them."""
+    num_sources: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Sources in every scene; the file's own where it names them; auto: by likelihood, none to the model's most."""
     array: DataPath | None = None
     """What ``distsys calibrate`` learned of the elements, in place of the array that the model was trained for."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from torch import Tensor
 
@@ -21,10 +22,12 @@ from distsys.domains.ris_localization.model.greedy import greedy_ml
 from distsys.domains.ris_localization.model.grouping import by_number, padded
 from distsys.domains.ris_localization.model.localizer import Estimate, Localizer, localizer_of
 from distsys.domains.ris_localization.model.music import Music
+from distsys.domains.ris_localization.model.order import order_by_eigenvalues, order_by_likelihood
 from distsys.domains.ris_localization.model.subspace import main_eigenvectors, signal_subspace
 from distsys.domains.ris_localization.score.errors import errors_of
 from distsys.domains.ris_localization.score.evaluation import middle_of, overall
 from distsys.domains.ris_localization.score.frozen import deviations
+from distsys.domains.ris_localization.score.gospa import gospa_m
 from distsys.domains.ris_localization.score.imperfect_bound import misspecified_of, uncertain_of
 from distsys.domains.ris_localization.score.metrics import bound_summary, summary
 from distsys.shapes import Float
@@ -41,7 +44,8 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
     ``oracle`` is MUSIC on A A^H of the true sources, ``raw MUSIC`` on the sample covariance, both polished by
     maximum likelihood where a metric is not called ``music_...``; ``CRB`` holds what the bound allows. With
     ``data.imperfections`` there are bounds of who knows their spread alone (``CRB, uncertain array``) and of who trusts
-    the array that is assumed (``MCRB``), and likelihood that knows the array.
+    the array that is assumed (``MCRB``), and likelihood that knows the array. Where the number of sources varies,
+    ``order_accuracy`` is the share of scenes in which it is found, and ``gospa_m`` counts sources missed or invented.
     """
     rows: dict[str, tuple[Kind, Row]] = {
         "raw MUSIC": ("peer", _raw),
@@ -56,6 +60,12 @@ def baselines(config: Config, bundle: DataBundle, data: EvalSet) -> dict[str, Ba
             "greedy ML, true array": ("bound", _greedy_that_knows),
             "CRB, uncertain array": ("bound", _uncertain),
             "MCRB": ("bound", _misspecified),
+        }
+    if config.data.min_sources < config.data.max_sources:
+        rows |= {
+            "greedy ML, unknown number": ("peer", _greedy_that_counts),
+            "MDL": ("peer", partial(_eigenvalues, rule="mdl")),
+            "AIC": ("peer", partial(_eigenvalues, rule="aic")),
         }
     return {name: Baseline(kind, Lazily(partial(_over, config.data, data, row))) for name, (kind, row) in rows.items()}
 
@@ -113,6 +123,26 @@ def _uncertain(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float
 
 def _misspecified(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
     return _allowed(misspecified_of(data, batch).rms, batch)
+
+
+def _greedy_that_counts(data: DataConfig, batch: Batch, bound: Tensor) -> dict[str, float]:
+    found = order_by_likelihood(
+        localizer_of(data), batch["snapshots"], most=data.max_sources + 1, num_snapshots=batch["num_snapshots"]
+    )
+    truth = {"true_uvq": batch["uvq"], "num_sources": batch["num_sources"]}
+    return {
+        "order_accuracy": _accuracy(found.num_sources, batch),
+        "gospa_m": float(gospa_m(found.uvq, found.num_sources, **truth).mean()),
+    }
+
+
+def _eigenvalues(data: DataConfig, batch: Batch, bound: Tensor, *, rule: Literal["mdl", "aic"]) -> dict[str, float]:
+    taken = batch["snapshots"][:, :, : int(batch["num_snapshots"][0])]
+    return {"order_accuracy": _accuracy(order_by_eigenvalues(taken, most=data.max_sources + 1, rule=rule), batch)}
+
+
+def _accuracy(number: Tensor, batch: Batch) -> float:
+    return float((number == batch["num_sources"]).double().mean())
 
 
 def _allowed(deviations: Tensor, batch: Batch) -> dict[str, float]:
