@@ -209,7 +209,7 @@ def test_the_command_writes_what_predict_takes(distsys: Call, tmp_path: Path) ->
     data = settings()
     for name, count, seed in (("scenes", 40, 1), ("anchors", 5, 9)):
         batch = recorded(data, count, seed=seed)
-        places = {"sources": to_physical(batch["uvq"].double()).numpy()} if name == "anchors" else {}
+        places: dict[str, Any] = {"sources": to_physical(batch["uvq"].double()).numpy()} if name == "anchors" else {}
         np.savez(tmp_path / f"{name}.npz", snapshots=batch["snapshots"].numpy(), **places)
     small = [part for key, value in SMALL.items() for part in ("--set", f"data.{key}={value}")]
     files = [part for name in ("scenes", "anchors") for part in (f"--{name}", str(tmp_path / f"{name}.npz"))]

@@ -129,11 +129,8 @@ def _greedy_that_counts(data: DataConfig, batch: Batch, bound: Tensor) -> dict[s
     found = order_by_likelihood(
         localizer_of(data), batch["snapshots"], most=data.max_sources + 1, num_snapshots=batch["num_snapshots"]
     )
-    truth = {"true_uvq": batch["uvq"], "num_sources": batch["num_sources"]}
-    return {
-        "order_accuracy": _accuracy(found.num_sources, batch),
-        "gospa_m": float(gospa_m(found.uvq, found.num_sources, **truth).mean()),
-    }
+    distance = gospa_m(found.uvq, found.num_sources, true_uvq=batch["uvq"], num_sources=batch["num_sources"])
+    return {"order_accuracy": _accuracy(found.num_sources, batch), "gospa_m": float(distance.mean())}
 
 
 def _eigenvalues(data: DataConfig, batch: Batch, bound: Tensor, *, rule: Literal["mdl", "aic"]) -> dict[str, float]:
