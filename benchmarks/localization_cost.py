@@ -16,11 +16,11 @@ from distsys.domains.registry import get_domain
 from distsys.domains.ris_localization.config import Config
 from distsys.domains.ris_localization.data.conditions import Condition
 from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.model.greedy import greedy_ml
 from distsys.domains.ris_localization.model.localizer import Estimate, Localizer, localizer_of
 from distsys.domains.ris_localization.model.music import Music
 from distsys.domains.ris_localization.model.network import CovarianceNet, predict_factors
 from distsys.domains.ris_localization.model.subspace import raw_factors, signal_subspace
-from distsys.domains.ris_localization.score.greedy import greedy_ml
 from distsys.report.table import text_table
 
 ROUNDS, SCENES, BATCH, STEPS = 5, 512, 256, 20

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distsys import __version__
+from distsys.commands.calibration import calibrate, calibrate_options
 from distsys.commands.cluster import cluster
 from distsys.commands.configs import config, data
 from distsys.commands.doctor import doctor
@@ -177,6 +178,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., int], str, tuple[Callable[[Any], None]
     ),
     ("clean", clean, "remove experiments, never the best of a domain", (clean_options,)),
     ("predict", predict, "ask a trained model", (predict_options,)),
+    ("calibrate", calibrate, "learn an instrument from recordings of it", (calibrate_options,)),
     ("export", export, "a trained model as a program that needs no distsys", (export_options,)),
     ("register", register, "a healthy model into MLflow's registry, to be loaded and served", (register_options,)),
     ("ui", ui, "open the MLflow UI on the right store, on loopback", (ui_options,)),

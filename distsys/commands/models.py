@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distsys.commands.output import require_writable, show
+from distsys.commands.output import require_writable, show, write_answer
 from distsys.console import Console
 from distsys.errors import ConfigError, UsageError
 from distsys.health.verdict import Verdict
@@ -63,7 +63,7 @@ def predict(options: argparse.Namespace) -> int:
     if asked.output and answer.folder and not asked.output.suffix:
         _write_folder(asked.output, answer.folder)
     elif asked.output:
-        _write(asked.output, answer.files)
+        write_answer(asked.output, answer.files)
     elif isinstance(content, bytes) and not asked.json:
         or_folder = ", or a folder with -o FOLDER" if answer.folder else ""
         raise UsageError(
@@ -126,7 +126,7 @@ def export(options: argparse.Namespace) -> int:
     suffix = options.output.suffix.lower()
     files = {suffix: exported(load_model(checkpoint), suffix)}
     _warn(known_verdicts(checkpoint))
-    size = _write(options.output, files)
+    size = write_answer(options.output, files)
     show(options, {"file": str(options.output), "bytes": size}, f"wrote {options.output}")
     return 0
 
@@ -163,19 +163,6 @@ def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"-o {folder}: {error.strerror}", expected="a folder that can be written") from None
-
-
-def _write(path: Path, files: Mapping[str, str | bytes]) -> int:
-    """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
-    suffix = path.suffix.lower()
-    if suffix not in files:
-        what = f"no format '{path.suffix}'" if path.suffix else "no suffix, which picks the format"
-        raise UsageError(f"-o {path}: {what}", expected=f"one of {', '.join(files)}")
-    content = files[suffix]
-    try:
-        return path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None
 
 
 def ui(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,16 @@ def require_writable(folder: Path, *, option: str) -> None:
             expected="a folder with free space that this user may write to",
             fix="name another one, or change its permissions",
         ) from None
+
+
+def write_answer(path: Path, files: Mapping[str, str | bytes]) -> int:
+    """Write what ``files`` hold for the suffix of ``path``; gives its size in bytes."""
+    suffix = path.suffix.lower()
+    if suffix not in files:
+        what = f"no format '{path.suffix}'" if path.suffix else "no suffix, which picks the format"
+        raise UsageError(f"-o {path}: {what}", expected=f"one of {', '.join(files)}")
+    content = files[suffix]
+    try:
+        return path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UsageError(f"-o {path}: {error.strerror}", expected="a file in a folder that can be written") from None

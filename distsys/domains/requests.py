@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from distsys.config.validate import plain_message
 from distsys.config.yaml_file import parse_value
@@ -20,10 +20,15 @@ def read_request(domain: AnyDomain, values: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: a value does not fit its field, or is missing.
     """
-    fields = domain.request.model_fields
+    return request_of(domain.request, values)
+
+
+def request_of(kind: type[BaseModel], values: Mapping[str, Any]) -> Any:
+    """The same of another form of request."""
+    fields = kind.model_fields
     given = {name: _parsed(value, fields[name].annotation) for name, value in values.items() if name in fields}
     try:
-        return domain.request.model_validate(given, strict=False)
+        return kind.model_validate(given, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "missing":

@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distsys.domains.kit import DomainInRooms
-from distsys.domains.protocol import Batch, FieldSpec, MetricSpec, Program, RoundTrip, Statistics, TermSpec
-from distsys.domains.ris_localization.config import MAX_SOURCES, Config, Request
+from distsys.domains.protocol import (
+    Batch,
+    FieldSpec,
+    MetricSpec,
+    Prediction,
+    Program,
+    RoundTrip,
+    Statistics,
+    TermSpec,
+)
+from distsys.domains.ris_localization.config import MAX_SOURCES, CalibrationRequest, Config, Request
 from distsys.health.verdict import Constraint
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
     title = "Sources near a surface: azimuth, elevation and range from few snapshots"
     config = Config
     request = Request
+    calibration = CalibrationRequest
     selection = MetricSpec("music_position_error_m", "min", "m")
     constraints = (
         Constraint(
@@ -65,6 +75,10 @@ class RisLocalization(DomainInRooms[Config, "CovarianceNet"]):
     def round_trip(self, config: Config, statistics: Statistics, batch: Batch) -> Mapping[str, RoundTrip]:
         """Places of sources through angles and ranges and back."""
         return self._room("data.geometry").round_trip(batch["uvq"], batch["num_sources"])
+
+    def calibrate(self, config: Config, request: CalibrationRequest) -> Prediction:
+        """Gains, phases and positions of the elements from recorded snapshots."""
+        return self._room("score.learned").calibrate(config, request)
 
     def program(self, model: CovarianceNet) -> Program:
         """Snapshots to the factors of a covariance."""

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from distsys.config import DataPath, Section, Share
 from distsys.domains.kit import require_ordered
 
 SteeringModel = Literal["exact", "fresnel", "paraxial"]
 MAX_SOURCES = 3
+
+
+class Imperfections(Section):
+    """How the real array or surface differs from the one that is assumed; drawn once for ``data.site``.
+
+    The frozen sets are made with it and their bounds know it; training scenes and estimators never see it.
+    """
+
+    gain_db: NonNegativeFloat = 0.0
+    """Standard deviation of the elements' gains."""
+    phase_deg: NonNegativeFloat = 0.0
+    """Standard deviation of the elements' phases."""
+    position_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Standard deviation of each coordinate of an element, as a share of the spacing."""
+    coupling: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Amplitude that leaks into a direct neighbour; at n spacings it is the n-th power of that."""
+    coupling_band: PositiveInt = 1
+    """Spacings along x and y over which elements couple."""
+    dead_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Elements that receive nothing."""
+    code_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Resolution of the phases that the surface really takes, for ``coded``; none: that of ``phase_bits``."""
+    code_bias_deg: NonNegativeFloat = 0.0
+    """Standard deviation of the error of each element's phase states, for ``coded``."""
+    noise_correlation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Of the noise of neighbouring channels, falling geometrically with their distance."""
 
 
 class DataConfig(Section):
@@ -35,7 +61,10 @@ class DataConfig(Section):
     phase_bits: Annotated[int, Field(ge=1, le=8)] = 3
     """Resolution of the codes, for ``coded``."""
     site: Annotated[int, Field(ge=0)] = 0
-    """Which fixed channel and codes, for ``coded``."""
+    """Which fixed channel and codes, for ``coded``, and which draw of ``imperfections``."""
+    imperfections: Imperfections = Imperfections()
+    array: DataPath | None = None
+    """What ``distsys calibrate`` learned of the elements; by default the nominal array is assumed."""
     min_sources: PositiveInt = 2
     max_sources: Annotated[int, Field(ge=1, le=MAX_SOURCES)] = 2
     num_snapshots: PositiveInt = 16
@@ -62,6 +91,8 @@ class DataConfig(Section):
             raise ValueError(
                 f"coherent_share {self.coherent_share} and partial_share {self.partial_share} add up to more than 1"
             )
+        if self.measurement == "array" and (self.imperfections.code_bits or self.imperfections.code_bias_deg):
+            raise ValueError("imperfections.code_bits and code_bias_deg need measurement: coded, which has codes")
         if self.max_sources >= self.num_channels:
             raise ValueError(f"max_sources {self.max_sources} needs more than {self.num_channels} channels")
         return self
@@ -97,5 +128,18 @@ class Request(Section):
 
     snapshots: DataPath
     """.npz, .npy, .mat or .h5 with snapshots [scenes, channels, snapshots], complex; docs/domains says what else."""
+    num_sources: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Sources in every scene; the file's own where it names them; auto: by likelihood, none to the model's most."""
+    array: DataPath | None = None
+    """What ``distsys calibrate`` learned of the elements, in place of the array that the model was trained for."""
+
+
+class CalibrationRequest(Section):
+    """Recordings from which the elements of an array are learned."""
+
+    scenes: DataPath
+    """Recorded snapshots, in the form that predict takes; nobody needs to know where the sources were."""
+    anchors: DataPath | None = None
+    """Few more of them whose ``sources`` are known."""
     num_sources: Annotated[int, Field(ge=1)] | None = None
     """Sources in every scene; the file's own where it names them."""

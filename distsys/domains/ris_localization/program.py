@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from distsys.domains.protocol import Program
 from distsys.domains.ris_localization.config import DataConfig
 from distsys.domains.ris_localization.data.geometry import surface_of
+from distsys.domains.ris_localization.data.steering import steering_of
 from distsys.domains.ris_localization.model.network import CovarianceNet
 
 
@@ -30,7 +31,7 @@ def program(model: CovarianceNet) -> Program:
     The search over positions is not in it: it depends on the surface alone, as in any MUSIC.
     """
     data = model.config.data
-    surface = surface_of(data)
+    surface, steering = surface_of(data), steering_of(data, data.steering)
     return Program(
         module=Factors(model),
         inputs=_inputs(data, 3),
@@ -38,7 +39,8 @@ def program(model: CovarianceNet) -> Program:
         outputs=("factors",),
         free={"snapshots": {0: "scenes"}, "num_sources": {0: "scenes"}, "factors": {0: "scenes"}},
         about={
-            "elements_m": surface.positions_m().tolist(),
+            "elements_m": steering.positions_m.tolist(),
+            "gains": [] if steering.response is None else torch.view_as_real(steering.response.gains).tolist(),
             "wavelength_m": surface.wavelength_m,
             "means": "R = F F^H; its num_sources main eigenvectors span what MUSIC compares steering vectors with",
         },

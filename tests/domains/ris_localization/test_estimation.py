@@ -16,6 +16,7 @@ from distsys.domains.ris_localization.data.geometry import cartesian_m, from_phy
 from distsys.domains.ris_localization.data.scenes import SceneSource
 from distsys.domains.ris_localization.data.sensing import Sensing
 from distsys.domains.ris_localization.data.steering import Steering
+from distsys.domains.ris_localization.model.greedy import greedy_ml
 from distsys.domains.ris_localization.model.likelihood import Likelihood
 from distsys.domains.ris_localization.model.localizer import localizer_of
 from distsys.domains.ris_localization.model.music import Music
@@ -23,7 +24,6 @@ from distsys.domains.ris_localization.model.subspace import signal_subspace
 from distsys.domains.ris_localization.score.baselines import oracle, smoothed_music
 from distsys.domains.ris_localization.score.bound import crb_deviations, deviations_of
 from distsys.domains.ris_localization.score.errors import errors_of, matched_errors
-from distsys.domains.ris_localization.score.greedy import greedy_ml
 from distsys.domains.ris_localization.score.metrics import crb_ratio, summary
 from tests.domains.ris_localization.support import EIGHT, columns, complex_normal, places
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from distsys.domains.ris_localization import RisLocalization
+from distsys.domains.ris_localization import RisLocalization, answer
 from distsys.domains.ris_localization.answer import predict
 from distsys.domains.ris_localization.config import Config, DataConfig, ModelConfig, Request
 from distsys.domains.ris_localization.data.conditions import Condition
@@ -51,24 +51,24 @@ def model() -> CovarianceNet:
 
 def test_predict_names_sources_with_their_standard_deviations(tmp_path: Path, model: CovarianceNet) -> None:
     path = write(tmp_path, snapshots=1e-3 * SNAPSHOTS, sources=TRUTH)
-    answer = RisLocalization().predict(model, Request(snapshots=path))
-    rows = list(csv.DictReader(io.StringIO(str(answer.files[".csv"]))))
+    given = RisLocalization().predict(model, Request(snapshots=path))
+    rows = list(csv.DictReader(io.StringIO(str(given.files[".csv"]))))
     assert len(rows) == 60
     assert [int(row["scene"]) for row in rows[:4]] == [0, 0, 1, 1]
     assert all(
         float(first["range_m"]) <= float(second["range_m"]) for first, second in zip(rows[::2], rows[1::2], strict=True)
     )
     assert all(0.0 < float(row["phi_sd_deg"]) < 5.0 for row in rows)
-    assert answer.summary["errors"]["success"] > 0.9
-    assert answer.summary["errors"]["phi_median_deg"] < 0.1
+    assert given.summary["errors"]["success"] > 0.9
+    assert given.summary["errors"]["phi_median_deg"] < 0.1
 
 
 def test_the_stated_deviations_are_those_of_the_errors(tmp_path: Path, model: CovarianceNet) -> None:
     source = SceneSource(CONFIG.data, wave=CONFIG.data.world, seed=9, condition=Condition(20.0, 0.0, 16))
     batch = source.batch(range(300), progress=0.0)
-    answer = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=batch["snapshots"].numpy())))
+    given = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=batch["snapshots"].numpy())))
     truth = to_physical(batch["uvq"].double()).numpy()
-    phi = np.array([[row["phi_deg"], row["phi_sd_deg"], row["range_m"]] for row in answer.summary["sources"]]).reshape(
+    phi = np.array([[row["phi_deg"], row["phi_sd_deg"], row["range_m"]] for row in given.summary["sources"]]).reshape(
         300, 2, 3
     )
     nearest = np.take_along_axis(np.degrees(truth[..., 0]), truth[..., 2].argsort(axis=1), axis=1)
@@ -114,10 +114,10 @@ def test_a_source_that_is_not_there_has_no_deviation(tmp_path: Path, model: Cova
         range(4), progress=0.0
     )
     alone = true_columns(CONFIG.data, batch)[..., :1] @ batch["amplitudes"][:, :1]
-    answer = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=alone.numpy())))
-    values = [row["phi_sd_deg"] for row in answer.summary["sources"]]
+    given = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=alone.numpy())))
+    values = [row["phi_sd_deg"] for row in given.summary["sources"]]
     assert all(value is None or value >= 0.0 for value in values)
-    assert len(answer.summary["sources"]) == 8
+    assert len(given.summary["sources"]) == 8
 
 
 def with_value(array: np.ndarray, index: Any, value: Any) -> np.ndarray:
@@ -226,3 +226,54 @@ def test_snapshots_of_the_other_convention_are_told(tmp_path: Path) -> None:
             warned.append(predict(model, Request(snapshots=tmp_path / name, num_sources=2)).warnings)
     assert not warned[0]
     assert "times better conjugated" in warned[1][0]
+
+
+def test_the_number_of_sources_can_be_left_open(tmp_path: Path, model: CovarianceNet) -> None:
+    """Scenes of two sources, of one, and of noise alone, asked of a network that was trained for two."""
+    alone = (true_columns(CONFIG.data, BATCH)[..., :1] @ BATCH["amplitudes"][:, :1]).numpy()[:5]
+    noise = complex_normal(5, 64, 16).numpy()
+    mixed = np.concatenate([SNAPSHOTS[:10], alone + 0.1 * noise, noise]).astype(np.complex64)
+    path = write(tmp_path, snapshots=mixed)
+    rows = RisLocalization().predict(model, Request(snapshots=path, num_sources="auto")).summary["sources"]
+    counts = np.bincount([row["scene"] for row in rows], minlength=20)
+    assert (counts[:10] == 2).mean() >= 0.9
+    assert counts[10:].tolist() == [1] * 5 + [0] * 5
+    truth = np.concatenate([TRUTH[:10], TRUTH[:10]])
+    known = write(tmp_path, snapshots=mixed, sources=truth, num_sources=[2] * 10 + [1] * 5 + [2] * 5)
+    errors = RisLocalization().predict(model, Request(snapshots=known, num_sources="auto")).summary["errors"]
+    assert errors["order_accuracy"] == pytest.approx(0.75, abs=0.05)
+    assert errors["success"] > 0.9
+    assert errors["gospa_m"] < 0.6
+
+
+def test_more_sources_than_rank_are_told_and_answers_say_what_angles_mean(tmp_path: Path, model: CovarianceNet) -> None:
+    one = write(tmp_path, snapshots=SNAPSHOTS[:4, :, :1])
+    given = RisLocalization().predict(model, Request(snapshots=one))
+    assert "4 of 4 scenes have more sources than rank (first 0: 2 sources of snapshots of rank 1)" in given.warnings[0]
+    assert "z = r cos(phi) cos(theta)" in given.summary["convention"]
+    full = RisLocalization().predict(model, Request(snapshots=write(tmp_path, snapshots=SNAPSHOTS[:4])))
+    assert not full.warnings
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_predict_takes_one_thread_and_gives_the_others_back(
+    tmp_path: Path, model: CovarianceNet, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(answer, "_answered", lambda *asked: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        predict(model, Request(snapshots=tmp_path / "scenes.npz"))
+        assert (seen, torch.get_num_threads()) == ([1], threads)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_covariance_in_single_precision_is_read(tmp_path: Path) -> None:
+    covariance = (SNAPSHOTS @ SNAPSHOTS.conj().swapaxes(1, 2) / 16).astype(np.complex64)
+    found = read_recording(write(tmp_path, covariance=covariance, num_snapshots=16), CONFIG.data, num_sources=2)
+    values = found.snapshots.numpy().astype(np.complex128)
+    again = values @ values.conj().swapaxes(1, 2)
+    scale = np.abs(again).max(axis=(1, 2)) / np.abs(covariance).max(axis=(1, 2))
+    assert np.abs(again / scale[:, None, None] - covariance).max() < 1e-4 * np.abs(covariance).max()

@@ -8,6 +8,7 @@ from distsys.domains.protocol import DataBundle, EvalSet
 from distsys.domains.ris_localization.config import Config, DataConfig
 from distsys.domains.ris_localization.data.conditions import Part, conditions_of
 from distsys.domains.ris_localization.data.scenes import SceneSource
+from distsys.domains.ris_localization.data.site import true_site
 
 _PARTS = ("train", "validation", "test")
 
@@ -36,8 +37,8 @@ def frozen_set(data: DataConfig, *, part: Part, seed: int) -> EvalSet:
     """A batch a condition; the same for configs that differ only in how training scenes are drawn."""
     scene_seed = part_seed(seed, part, parts=_PARTS)
     count = data.test_scenes if part == "test" else data.validation_scenes
-    batches = []
+    batches, site = [], true_site(data)
     for number, condition in enumerate(conditions_of(data, part=part)):
-        source = SceneSource(data, wave=data.world, seed=scene_seed, condition=condition)
+        source = SceneSource(data, wave=data.world, seed=scene_seed, condition=condition, site=site)
         batches.append(source.batch(range(number * count, (number + 1) * count), progress=0.0))
     return EvalSet(batches)

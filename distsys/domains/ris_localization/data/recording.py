@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from distsys.errors import DataError, did_you_mean
 
 _KNOWN = ("snapshots", "covariance", "num_snapshots", "num_sources", "sources")
 _HERMITIAN = 1e-6
+_ROUNDING = 50.0
+"""Of the file's own precision, that matrices and eigenvalues may be off by."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Recording:
     true_uvq: Tensor | None
 
 
-def read_recording(path: Path, data: DataConfig, *, num_sources: int | None) -> Recording:
-    """The scenes in ``path``, see :func:`~.arrays.read_arrays`.
+def read_recording(path: Path, data: DataConfig, *, num_sources: int | Literal["auto"] | None) -> Recording:
+    """The scenes in ``path``, see :func:`~.arrays.read_arrays`; ``auto`` takes the most where the file does not say.
 
     It holds ``snapshots`` [scenes, channels, snapshots] or, for an array, ``covariance`` [scenes, elements,
     elements] with ``num_snapshots``; optionally ``num_sources`` [scenes] and, to compare with, ``sources``
@@ -114,12 +117,13 @@ def _from_covariance(
         raise DataError(f"{path}: 'covariance' for a coded surface", expected="'snapshots', one for each code")
     if values.shape[2] != values.shape[1]:
         raise DataError(f"{path}: 'covariance' of shape {values.shape}", expected="square matrices")
+    tolerance = max(_HERMITIAN, _ROUNDING * float(np.finfo(content["covariance"].dtype).eps))
     gap = np.abs(values - values.conj().swapaxes(1, 2)).max(axis=(1, 2)) / np.abs(values).max(axis=(1, 2))
-    if gap.max() > _HERMITIAN:
+    if gap.max() > tolerance:
         raise DataError(
             f"{path}: 'covariance' of scene {gap.argmax()} differs from its conjugate transpose by {gap.max():.2g} "
             "of its largest entry",
-            expected=f"Hermitian matrices, to {_HERMITIAN:g}",
+            expected=f"Hermitian matrices, to {tolerance:.1g}",
             fix="Y @ Y.conj().T / num_snapshots is one",
         )
     if "num_snapshots" not in content:
@@ -127,16 +131,16 @@ def _from_covariance(
     taken = _integers(path, "num_snapshots", content["num_snapshots"], len(values))
     if taken.min() < 1:
         raise DataError(f"{path}: 'num_snapshots' holds {taken.min()}", expected="1 or more")
-    return _scaled(_factors(path, values, taken)).astype(np.complex64), taken
+    return _scaled(_factors(path, values, taken, tolerance)).astype(np.complex64), taken
 
 
-def _factors(path: Path, covariance: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def _factors(path: Path, covariance: np.ndarray, taken: np.ndarray, tolerance: float) -> np.ndarray:
     """F with F F^H = L R, [scenes, elements, elements]."""
     size, vectors = np.linalg.eigh(covariance)
     largest = size[:, -1]
-    if (size[:, 0] < -_HERMITIAN * largest).any():
+    if (size[:, 0] < -tolerance * largest).any():
         raise DataError(f"{path}: 'covariance' has the eigenvalue {size.min():.3g}", expected="none below 0")
-    rank = (size > _HERMITIAN * largest[:, None]).sum(axis=1)
+    rank = (size > tolerance * largest[:, None]).sum(axis=1)
     if (rank > taken).any():
         scene = int((rank > taken).argmax())
         raise DataError(
@@ -164,26 +168,27 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _numbers(
-    path: Path, content: Mapping[str, np.ndarray], data: DataConfig, num_scenes: int, asked: int | None
+    path: Path, content: Mapping[str, np.ndarray], data: DataConfig, num_scenes: int, asked: int | str | None
 ) -> np.ndarray:
-    if asked is not None:
+    if isinstance(asked, int):
         found, source = np.full(num_scenes, asked), "--num-sources"
     elif "num_sources" in content:
         found = _integers(path, "num_sources", content["num_sources"], num_scenes)
         source = f"{path}: 'num_sources'"
-    elif data.min_sources == data.max_sources:
+    elif data.min_sources == data.max_sources or asked is not None:
         found, source = np.full(num_scenes, data.max_sources), "the model"
     else:
         raise DataError(
             f"{path}: does not say how many sources there are",
             expected=f"{data.min_sources} to {data.max_sources} sources a scene",
-            fix="give --num-sources, or 'num_sources' in the file",
+            fix="give --num-sources, a number or auto, or 'num_sources' in the file",
         )
-    if found.min() < data.min_sources or found.max() > data.max_sources:
+    fewest = 0 if asked == "auto" else data.min_sources  # then it is the truth to compare with
+    if found.min() < fewest or found.max() > data.max_sources:
         wrong = found.max() if found.max() > data.max_sources else found.min()
         raise DataError(
             f"{source}: {wrong} sources",
-            expected=f"{data.min_sources} to {data.max_sources}, which the model was trained for",
+            expected=f"{fewest} to {data.max_sources}, which the model was trained for",
             fix="train with data.max_sources set to what is needed",
         )
     return found.astype(np.int64)

@@ -16,8 +16,7 @@ from distsys.domains.ris_localization.config import DataConfig, SteeringModel
 from distsys.domains.ris_localization.data.conditions import ALL_DRAWN, Condition
 from distsys.domains.ris_localization.data.distribution import Distribution
 from distsys.domains.ris_localization.data.geometry import from_physical
-from distsys.domains.ris_localization.data.sensing import sensing_of
-from distsys.domains.ris_localization.data.steering import steering_of
+from distsys.domains.ris_localization.data.site import Site, assumed_site
 
 _SCALARS = 4
 _PER_SOURCE = 5
@@ -32,12 +31,22 @@ class SceneSource:
         wave: that the scenes obey, ``data.steering`` or ``data.world``.
         seed: of all draws.
         condition: what is not drawn.
+        site: from sources to channels; by default what is assumed, under ``wave``.
     """
 
-    def __init__(self, data: DataConfig, *, wave: SteeringModel, seed: int, condition: Condition = ALL_DRAWN) -> None:
-        self._distribution, self._steering = Distribution.of(data, condition), steering_of(data, wave)
+    def __init__(
+        self,
+        data: DataConfig,
+        *,
+        wave: SteeringModel,
+        seed: int,
+        condition: Condition = ALL_DRAWN,
+        site: Site | None = None,
+    ) -> None:
+        self._distribution = Distribution.of(data, condition)
+        self._site = assumed_site(data, wave) if site is None else site
         self._seeds = [4 * seed + part for part in (_SCENE, _SIGNAL, _NOISE)]
-        self._sensing, self._num_channels = sensing_of(data), data.num_channels
+        self._num_channels = data.num_channels
         self._max_sources, self._max_snapshots = data.max_sources, data.num_snapshots
         self._power_spread_db = data.power_spread_db
         self._device: torch.device | None = None
@@ -52,7 +61,7 @@ class SceneSource:
         """The same scenes, made on ``device``, which rounds in its own way."""
         other = copy(self)
         other._device = device
-        other._sensing, other._steering = self._sensing.on(device), self._steering.on(device)
+        other._site = self._site.on(device)
         return other
 
     def batch(self, indices: Sequence[int], *, progress: float) -> Batch:
@@ -107,12 +116,13 @@ class SceneSource:
         Steering in float64 and sources added one by one: sines in float32 and matrix products round by the
         size of their batch, and a scene must not depend on which others are in its batch.
         """
-        columns = self._sensing.apply(self._steering.vectors(uvq)).to(amplitudes.dtype)
+        columns = self._site.sensing.apply(self._site.steering.vectors(uvq)).to(amplitudes.dtype)
         parts = [columns[..., k].mT * amplitudes[:, k, None] for k in range(uvq.shape[1])]
         return torch.stack(parts).sum(dim=0)
 
     def _noise(self, indices: Sequence[int], taken: Tensor) -> Tensor:
-        return self._complex_normals(indices, seed=self._seeds[_NOISE], shape=(self._num_channels, taken.shape[1]))
+        shape = self._num_channels, taken.shape[1]
+        return self._site.noise(self._complex_normals(indices, seed=self._seeds[_NOISE], shape=shape))
 
     def _uniforms(self, indices: Sequence[int], *, num_lanes: int) -> Tensor:
         seed = self._seeds[_SCENE]

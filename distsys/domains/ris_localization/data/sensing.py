@@ -7,6 +7,7 @@ An array has one group with every snapshot; a coded surface has one group a snap
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,21 +60,34 @@ class Sensing:
         return torch.einsum("lce,bcl->bel", self.matrices.to(snapshots).conj(), snapshots)
 
 
-def coded_surface(*, num_elements: int, num_antennas: int, num_codes: int, phase_bits: int, site: int) -> Sensing:
+def coded_surface(
+    *,
+    num_elements: int,
+    num_antennas: int,
+    num_codes: int,
+    phase_bits: int,
+    site: int,
+    realised: Callable[[Tensor], Tensor] | None = None,
+) -> Sensing:
     """A surface seen by a base station through a fixed channel H, one of ``num_codes`` phase codes a snapshot.
 
     H is Rayleigh, a function of ``site`` alone, scaled so that an antenna receives the power of one element.
+
+    Args:
+        realised: phases [codes, elements] in rad that are asked of the surface to those that it takes.
     """
     channel = complex_normals(range(num_antennas), seed=_SITE_SEED + site, num_lanes=num_elements)
     levels = 2**phase_bits
     steps = hashes(range(num_codes), seed=_CODE_SEED + site, num_lanes=num_elements) % np.uint64(levels)
     codes = torch.exp(2j * math.pi / levels * torch.from_numpy(steps.astype(np.float64)))
+    if realised is not None:
+        codes = torch.exp(1j * realised(2.0 * math.pi / levels * torch.from_numpy(steps.astype(np.float64))))
     matrix = torch.from_numpy(channel).to(torch.complex128) / math.sqrt(num_elements)
     return Sensing(codes[:, None, :] * matrix[None])
 
 
-def sensing_of(data: DataConfig) -> Sensing:
-    """How snapshots come from the field."""
+def sensing_of(data: DataConfig, realised: Callable[[Tensor], Tensor] | None = None) -> Sensing:
+    """How snapshots come from the field; ``realised`` as for :func:`coded_surface`, by default what is asked."""
     if data.measurement == "array":
         return Sensing()
     return coded_surface(
@@ -82,4 +96,5 @@ def sensing_of(data: DataConfig) -> Sensing:
         num_codes=data.num_snapshots,
         phase_bits=data.phase_bits,
         site=data.site,
+        realised=realised,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -42,12 +44,16 @@ class GreedySearch:
 
     def run(self, data: Tensor, *, num_sources: int) -> Float[Tensor, "scenes sources 3"]:
         """Sources of ``data`` [scenes, groups, channels, shots]."""
-        likelihood = self._localizer.likelihood
+        *_, uvq = self.steps(data, num_sources=num_sources)
+        return self._localizer.likelihood.polish(uvq, data)
+
+    def steps(self, data: Tensor, *, num_sources: int) -> Iterator[Float[Tensor, "scenes any 3"]]:
+        """The first source, the first two and so on, up to ``num_sources``."""
         uvq = torch.zeros(len(data), 0, 3, dtype=torch.float64, device=data.device)
         for _ in range(num_sources):
             uvq = torch.cat([uvq, self._next(uvq, data)[:, None]], dim=1)
-            uvq = likelihood.polish(uvq, data, steps=_STEPS)
-        return likelihood.polish(uvq, data)
+            uvq = self._localizer.likelihood.polish(uvq, data, steps=_STEPS)
+            yield uvq
 
     def _next(self, uvq: Tensor, data: Tensor) -> Tensor:
         """The grid point that lowers the cost most beside the sources ``uvq``."""

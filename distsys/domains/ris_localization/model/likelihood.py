@@ -41,13 +41,13 @@ class Likelihood:
     """
 
     def __init__(self, steering: Steering, sensing: Sensing, surface: Surface) -> None:
-        self._steering, self._sensing, self._surface = steering, sensing, surface
+        self.steering, self.sensing, self._surface = steering, sensing, surface
 
     def cost(
         self, uvq: Float[Tensor, "scenes sources 3"], data: Complex[Tensor, "scenes groups channels shots"]
     ) -> Float[Tensor, " scenes"]:
         """Energy of ``data`` outside the span of the sources."""
-        _, residual = projected(self._sensing.apply(self._steering.vectors(uvq)), data)
+        _, residual = projected(self.sensing.apply(self.steering.vectors(uvq)), data)
         return _energy(residual)
 
     def polish(
@@ -81,11 +81,17 @@ class Likelihood:
         chosen = subsets.to(candidates.device)[costs.argmin(dim=0)]
         return candidates.gather(1, chosen[..., None].expand(-1, -1, 3))
 
+    def columns(
+        self, uvq: Float[Tensor, "scenes sources 3"]
+    ) -> tuple[Complex[Tensor, "scenes groups channels sources"], Complex[Tensor, "scenes groups channels sources 3"]]:
+        """What sources look like to the channels, and its derivatives by u, v and q."""
+        vectors, derivatives = self.steering.with_derivatives(uvq)
+        return self.sensing.apply(vectors), self.sensing.apply(derivatives)
+
     def _expand(self, uvq: Tensor, data: Tensor) -> Expansion:
-        vectors, derivatives = self._steering.with_derivatives(uvq)
-        columns = self._sensing.apply(vectors)
+        columns, derivatives = self.columns(uvq)
         amplitudes, residual = projected(columns, data)
-        return (_energy(residual), *normal_equations(columns, self._sensing.apply(derivatives), amplitudes, residual))
+        return (_energy(residual), *normal_equations(columns, derivatives, amplitudes, residual))
 
 
 def normal_equations(

@@ -10,9 +10,9 @@ from torch import Tensor
 from distsys.config.reuse import reused
 from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.data.geometry import surface_of
-from distsys.domains.ris_localization.data.sensing import sensing_of
-from distsys.domains.ris_localization.data.steering import steering_of
+from distsys.domains.ris_localization.data.geometry import Surface, surface_of
+from distsys.domains.ris_localization.data.sensing import Sensing, sensing_of
+from distsys.domains.ris_localization.data.steering import Steering, steering_of
 from distsys.domains.ris_localization.model.grouping import by_number, in_chunks, padded
 from distsys.domains.ris_localization.model.likelihood import Likelihood
 from distsys.domains.ris_localization.model.music import Music
@@ -41,12 +41,14 @@ class Localizer:
     Batches need ``snapshots`` and ``num_sources``; results have a row for each of the most sources.
     """
 
-    def __init__(self, data: DataConfig) -> None:
-        self.surface, self.sensing = surface_of(data), sensing_of(data)
-        self.steering = steering_of(data, data.steering)
-        self.max_sources = data.max_sources
-        self.music = Music(self.surface, self.steering)
-        self.likelihood = Likelihood(self.steering, self.sensing, self.surface)
+    def __init__(self, surface: Surface, steering: Steering, sensing: Sensing, *, max_sources: int) -> None:
+        self.surface, self.steering, self.sensing, self.max_sources = surface, steering, sensing, max_sources
+        self.music = Music(surface, steering)
+        self.likelihood = Likelihood(steering, sensing, surface)
+
+    def with_steering(self, steering: Steering) -> Localizer:
+        """The same surface, its elements being those of ``steering``."""
+        return Localizer(self.surface, steering, self.sensing, max_sources=self.max_sources)
 
     def estimate(
         self,
@@ -105,4 +107,4 @@ class Localizer:
 @reused
 def localizer_of(data: DataConfig) -> Localizer:
     """The localizer of ``data``; its dictionary is made once a process."""
-    return Localizer(data)
+    return Localizer(surface_of(data), steering_of(data, data.steering), sensing_of(data), max_sources=data.max_sources)

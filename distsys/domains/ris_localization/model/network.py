@@ -64,11 +64,18 @@ class CovarianceNet(nn.Module):
             nn.Linear(3 * self._rank, _GATE_WIDTH), nn.SiLU(), nn.Linear(_GATE_WIDTH, 2 * self._rank)
         )
 
-    def forward(self, batch: Batch) -> Complex[Tensor, "scenes elements columns"]:
-        """Factors of the covariance of ``snapshots`` with ``num_sources``; columns of absent sources are zero."""
+    def forward(self, batch: Batch, turn: Tensor | None = None) -> Complex[Tensor, "scenes elements columns"]:
+        """Factors of the covariance of ``snapshots`` with ``num_sources``; columns of absent sources are zero.
+
+        Args:
+            turn: [elements] of size one, by which the elements differ from those that the network was trained for.
+        """
         device_type = batch["snapshots"].device.type
         with torch.autocast(device_type, enabled=False):  # there is no complex bfloat16
-            vectors, shares = main_eigenvectors(self._sensing.back_projected(batch["snapshots"]), rank=self._rank)
+            field = self._sensing.back_projected(batch["snapshots"])
+            if turn is not None:
+                field = field * turn.conj()[:, None]
+            vectors, shares = main_eigenvectors(field, rank=self._rank)
             present = (torch.arange(self._rank, device=shares.device) < batch["num_sources"][:, None]).to(shares)
             known = torch.cat([shares, present], dim=1)
             weighted = aligned(vectors) * (shares * self._elements).sqrt()[:, None]
@@ -76,14 +83,17 @@ class CovarianceNet(nn.Module):
             learned = self.last(self.blocks(hidden)).reshape(-1, self._elements, self._rank)
             gates = functional.softplus(self.gates(torch.cat([known, (shares + 1e-4).log()], dim=1)))
             columns = torch.cat([learned, vectors], dim=2)
-            return columns * (gates * present.repeat(1, 2))[:, None]
+            factors = columns * (gates * present.repeat(1, 2))[:, None]
+            return factors if turn is None else factors * turn[:, None]
 
 
-def predict_factors(model: CovarianceNet, batch: Batch) -> Complex[Tensor, "scenes elements columns"]:
-    """The model's covariance factors, a few hundred scenes at a time."""
+def predict_factors(
+    model: CovarianceNet, batch: Batch, turn: Tensor | None = None
+) -> Complex[Tensor, "scenes elements columns"]:
+    """The model's covariance factors, a few hundred scenes at a time; ``turn`` as the model takes it."""
     names = ("snapshots", "num_sources")
     pieces = zip(*(batch[name].split(_CHUNK) for name in names), strict=True)
-    return torch.cat([model(dict(zip(names, piece, strict=True))) for piece in pieces])
+    return torch.cat([model(dict(zip(names, piece, strict=True)), turn) for piece in pieces])
 
 
 def build_model(config: Config, statistics: Statistics) -> CovarianceNet:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from distsys.domains.protocol import Batch
 from distsys.domains.ris_localization.config import DataConfig
-from distsys.domains.ris_localization.data.sensing import Sensing, sensing_of
-from distsys.domains.ris_localization.data.steering import Steering, steering_of
+from distsys.domains.ris_localization.data.sensing import Sensing
+from distsys.domains.ris_localization.data.site import true_site
+from distsys.domains.ris_localization.data.steering import Steering
 from distsys.domains.ris_localization.model.grouping import by_number, padded
 from distsys.domains.ris_localization.model.likelihood import normal_equations
 from distsys.shapes import Complex, Float
@@ -40,9 +41,9 @@ def crb_deviations(
     columns = sensing.apply(vectors)
     residual = columns.new_zeros(*columns.shape[:3], amplitudes.shape[-1])
     _, curvature = normal_equations(columns, sensing.apply(derivatives), amplitudes, residual)
-    inverse, is_known = _inverse(curvature)
+    inverse, is_known = inverse_of(curvature)
     covariance = noise_variance[:, None, None] / 2.0 * inverse
-    jacobian = _physical_slopes(uvq)
+    jacobian = physical_slopes(uvq)
     blocks = torch.stack([covariance[:, 3 * k : 3 * k + 3, 3 * k : 3 * k + 3] for k in range(uvq.shape[1])], dim=1)
     physical = jacobian @ blocks @ jacobian.mT
     variances = physical.diagonal(dim1=-2, dim2=-1)
@@ -50,13 +51,16 @@ def crb_deviations(
 
 
 def deviations_of(data: DataConfig, batch: Batch) -> Float[Tensor, "scenes sources 3"]:
-    """The same for the scenes of ``batch``, under their own wave; 1 for absent sources."""
-    steering, sensing = steering_of(data, data.world), sensing_of(data)
+    """The same for the scenes of ``batch``, under their own wave and array; 1 for absent sources."""
+    site = true_site(data)
+    steering, sensing = site.steering, site.whitened()
+
+    is_coded = data.measurement == "coded"
 
     def solve(rows: Tensor, number: int) -> tuple[Tensor, ...]:
         found = crb_deviations(
             batch["uvq"][rows, :number].double(),
-            _grouped(batch["amplitudes"][rows, :number], sensing),
+            grouped_amplitudes(batch["amplitudes"][rows, :number], is_coded=is_coded),
             noise_variance=batch["noise_variance"][rows].double(),
             steering=steering,
             sensing=sensing,
@@ -66,13 +70,13 @@ def deviations_of(data: DataConfig, batch: Batch) -> Float[Tensor, "scenes sourc
     return by_number(batch["num_sources"], solve)[0]
 
 
-def _grouped(amplitudes: Tensor, sensing: Sensing) -> Tensor:
+def grouped_amplitudes(amplitudes: Tensor, *, is_coded: bool) -> Tensor:
     """Amplitudes [scenes, sources, snapshots] as [scenes, groups, sources, shots]."""
     wide = amplitudes.to(torch.complex128)
-    return wide[:, None] if sensing.matrices is None else wide.movedim(-1, 1)[..., None]
+    return wide.movedim(-1, 1)[..., None] if is_coded else wide[:, None]
 
 
-def _inverse(curvature: Tensor) -> tuple[Tensor, Tensor]:
+def inverse_of(curvature: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse, and whether it means anything: units cancelled, no eigenvalue may be a rounding error."""
     scale = curvature.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).rsqrt()
     scaled = curvature * scale[:, :, None] * scale[:, None]
@@ -82,7 +86,7 @@ def _inverse(curvature: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.inv(safe) * scale[:, :, None] * scale[:, None], is_known
 
 
-def _physical_slopes(uvq: Tensor) -> Tensor:
+def physical_slopes(uvq: Tensor) -> Tensor:
     """d(phi, theta, r)/d(u, v, q), [scenes, sources, 3, 3]."""
     u, v, q = uvq.unbind(-1)
     cos_theta = (1.0 - v.square()).sqrt()
