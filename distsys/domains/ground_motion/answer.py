@@ -16,7 +16,7 @@ from distsys.domains.ground_motion.config import NUM_FOLDS, Request
 from distsys.domains.ground_motion.data.at2 import at2_text
 from distsys.domains.ground_motion.data.operators import CUTOFF_HZ, RATE_HZ, WINDOW, lowpass
 from distsys.domains.ground_motion.data.reading import read_one
-from distsys.domains.ground_motion.data.records import Metadata, Record
+from distsys.domains.ground_motion.data.records import Declared, Metadata, Record
 from distsys.domains.ground_motion.data.windows import prepare
 from distsys.domains.ground_motion.model.network import Committee
 from distsys.domains.ground_motion.score.figures import motion_figure
@@ -34,7 +34,7 @@ def predict(model: Committee, request: Request) -> Prediction:
     Raises:
         DataError: the record is at fault, too short, or does not reach 1 Hz.
     """
-    record = read_one(request.lowfreq, request.unit)
+    record = read_one(request.lowfreq, Declared(request.unit, request.dt_s))
     motion = prepare(record, model.config.data, highest_hz=CUTOFF_HZ)
     window = motion.window(_LEAD)
     device = next(model.parameters()).device

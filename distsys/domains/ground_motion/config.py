@@ -21,11 +21,14 @@ class DataConfig(Section):
     """Whose records, and what is done to them."""
 
     records: list[DataPath] = Field(default=[])
-    """Files (.at2, .npz, .h5) or folders of them; empty makes synthetic records."""
+    """Files or folders of them (AT2, COSMOS, CSMIP, K-NET, ESM, SMC, miniSEED, columns of text, NPZ, HDF5), with a
+    metadata.csv beside them if wanted; empty makes synthetic records."""
     quakes: bool = False
     """Also the 50 pairs of components of FEMA P-695; needs the extra ``quakes``."""
     unit: Unit = "g"
     """Of files that do not say their own."""
+    dt_s: Annotated[float, Field(ge=1e-4, le=0.1)] | None = None
+    """Seconds between samples, of text files of one column that do not say their own."""
     on_fault: Literal["refuse", "leave_out"] = "refuse"
     """What to do about records that cannot be used; those left out are named in the report."""
     low_hz: PositiveFloat = 0.1
@@ -113,6 +116,8 @@ class Request(Section):
     """Motions to generate."""
     unit: Unit = "g"
     """Of the record, where its file does not say."""
+    dt_s: Annotated[float, Field(ge=1e-4, le=0.1)] | None = None
+    """Seconds between samples, of a text file of one column that does not say."""
     magnitude: Annotated[float, Field(ge=2.0, le=9.5)] | None = None
     """Moment magnitude; like the next three it sharpens the level where it is known."""
     distance_km: PositiveFloat | None = None
