@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 _EARTH_KM = 6371.0
 _POINT_SOURCE_BELOW = 6.0
 """Magnitude from which a rupture is so long that the distance from its focus says little of the nearest one."""
-DATE_S, MINUTE_S, YEAR_S = 1.5 * 86400.0, 90.0, 367.0 * 86400.0
+DATE_S, MINUTE_S, YEAR_S = 1.5 * 86400.0, 90.0, 184.0 * 86400.0
 """How exact a time is of which the date, the minute, or the year is given; a date may be of any zone."""
 _ZONES_H = {"PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10, "MST": -7, "CST": -6, "EST": -5, "JST": 9}
 _MOMENT = re.compile(

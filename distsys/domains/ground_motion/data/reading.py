@@ -70,7 +70,7 @@ def _read_file(path: Path, declared: Declared, beside: Beside, faults: Faults) -
         row = beside.row(path)
         for found in form.read(path, row.declared(declared)):
             if isinstance(found, Record):
-                yield row.applied(found)
+                yield row.applied(replace(found, form=form.name))
             else:
                 faults.note(found)
     except DataError as error:

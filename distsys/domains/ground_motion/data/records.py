@@ -76,6 +76,7 @@ class Record:
             does not say its event is an event of its own, named like the record.
         name: file, and key within it.
         source: end of the path that was asked for, or a name.
+        form: the format of its file; what another format calls events are names of another catalogue.
         network, component: as its file calls them.
         begins: time of the first sample in UTC.
         origin: of its earthquake.
@@ -88,6 +89,7 @@ class Record:
     name: str
     source: str = ""
     metadata: Metadata = Metadata()
+    form: str = ""
     network: str = ""
     component: str = ""
     begins: datetime | None = None
