@@ -40,11 +40,13 @@ class Row:
 
     def applied(self, record: Record) -> Record:
         """``record`` with what the row says in place of what its file says."""
-        said = {key: self.words[key] for key in ("event", "station", "network", "component") if key in self.words}
-        known = {key: self.numbers[key] for key in _OF_METADATA if key in self.numbers}
+        said: dict[str, Any] = {
+            key: self.words[key] for key in ("event", "station", "network", "component") if key in self.words
+        }
+        known: dict[str, Any] = {key: self.numbers[key] for key in _OF_METADATA if key in self.numbers}
         if "component" in said:
             known["vertical"] = vertical_of(said["component"])
-        place = {key: self.numbers[key] for key in _OF_ORIGIN if key in self.numbers}
+        place: dict[str, Any] = {key: self.numbers[key] for key in _OF_ORIGIN if key in self.numbers}
         time = moment_of(self.words.get("origin_time", ""))
         origin = Origin(*(time or (None, 1.0)), **place).filled(record.origin)
         return replace(record, **said, metadata=replace(record.metadata, **known), origin=origin)

@@ -42,7 +42,7 @@ def _record(name: str, item: Any, unit: Unit) -> Record | DataError:
         return DataError(f"{name}: type {item.dtype}", expected="numbers")
     try:
         known = {key: float(attributes[key]) for key in ("magnitude", "distance_km", "vs30_m_s") if key in attributes}
-        place = {key: float(attributes[key]) for key in _PLACE if key in attributes}
+        place: dict[str, Any] = {key: float(attributes[key]) for key in _PLACE if key in attributes}
         dt_s, samples = float(attributes["dt"]), np.asarray(item[()], dtype=np.float64)
     except (OSError, TypeError, ValueError) as error:
         return DataError(f"{name}: {error}", expected="numbers")
