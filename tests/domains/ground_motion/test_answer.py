@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from distsys.domains.ground_motion import GroundMotion
 from distsys.domains.ground_motion import answer as answering
 from distsys.domains.ground_motion.config import Request
+from distsys.domains.ground_motion.data.formats.miniseed import obspy_module
 from distsys.domains.ground_motion.data.mseed import Channel, mseed_bytes
 from distsys.domains.ground_motion.data.reading import read_one
 from distsys.domains.ground_motion.data.records import Declared
@@ -41,7 +43,7 @@ def low(tmp_path: Path) -> Path:
     return write_at2(tmp_path / "low.AT2", some_record().samples, dt_s=0.01)
 
 
-def asked(path: Path, *, route: str = "gaussian", **more: object) -> tuple[Prediction, np.ndarray, np.ndarray]:
+def asked(path: Path, *, route: str = "gaussian", **more: Any) -> tuple[Prediction, np.ndarray, np.ndarray]:
     """The answer, its motions [samples, time] and what was given."""
     request = Request.model_validate({"lowfreq": path, "samples": 5, **more})
     answer: Prediction = DOMAIN.predict(small_model(route), request)
@@ -68,7 +70,7 @@ def test_a_duration_is_that_of_the_record_at_most(low: Path, duration_s: float |
 
 
 def test_an_onset_of_one_s_own(low: Path) -> None:
-    found, own = (asked(low, **more)[0].summary["starts_s"] for more in ({}, {"onset_s": 15.0}))
+    found, own = asked(low)[0].summary["starts_s"], asked(low, onset_s=15.0)[0].summary["starts_s"]
     assert own == pytest.approx(15.0 - (0.5 + 0.3 * 5.5), abs=0.01) != found
     with pytest.raises(DataError, match="an onset at 50 s"):
         asked(low, onset_s=50.0)
@@ -93,7 +95,9 @@ def test_files_beside_are_not_asked_about(tmp_path: Path, low: Path) -> None:
 def test_a_list_of_stations_is_a_table(tmp_path: Path, low: Path) -> None:
     table = tmp_path / "stations.csv"
     table.write_text("name,lowfreq,magnitude,vs30-m-s,onset-s,duration-s\nA01,low.AT2,6.5,360,12,whole\n")
-    (question,) = questions_of(DOMAIN, {}, table) or ()
+    questions = questions_of(DOMAIN, {}, table)
+    assert questions is not None
+    (question,) = questions
     assert question.name == "A01"
     assert question.values["lowfreq"] == low and question.values["duration_s"] == "whole"
 
@@ -138,9 +142,7 @@ def test_obspy_reads_the_miniseed(tmp_path: Path) -> None:
     (tmp_path / "out" / "made.mseed").write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import obspy
-
-        stream = obspy.read(str(tmp_path / "out" / "made.mseed"))
+        stream = obspy_module().read(str(tmp_path / "out" / "made.mseed"))
     assert [trace.id for trace in stream] == [f"KN.AKT01.{number:02d}.HNS" for number in range(5)]
     assert all(np.array_equal(trace.data, motion) for trace, motion in zip(stream, motions, strict=True))
     begins = datetime.fromtimestamp(stream[0].stats.starttime.timestamp, UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def planted() -> tuple[list[Record], int]:
     records = synthetic_records(16, 2, seed=0)
     first = records[0].event
     own = [record for record in records if record.event == first]
-    place = {"latitude_deg": 32.82, "longitude_deg": -115.65}
+    place: dict[str, Any] = {"latitude_deg": 32.82, "longitude_deg": -115.65}
     tellings = (
         ("Imperial Valley-06", "PEER", "", at("1979-10-15T12:00:00", within_s=DATE_S)),
         ("us1979a", "CE", "CSMIP", replace(at("1979-10-15T23:16:54"), **place)),
