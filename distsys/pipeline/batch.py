@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -72,7 +73,7 @@ def questions_of(domain: AnyDomain, values: Mapping[str, Any], table: Path | Non
             expected="one folder at most",
             fix="write pairs into a table, and ask with --requests FILE.csv",
         )
-    return _of_folder(folders[0], given)
+    return _of_folder(folders[0], given, beside=getattr(domain.request, "beside", ()))
 
 
 def _is_folder(domain: AnyDomain, name: str, value: str | Path) -> bool:
@@ -84,10 +85,12 @@ def _is_file(domain: AnyDomain, name: str) -> bool:
     return Path in kinds_of(domain.request.model_fields[name].annotation)
 
 
-def _of_folder(name: str, given: Mapping[str, Any]) -> list[Question]:
+def _of_folder(name: str, given: Mapping[str, Any], *, beside: Sequence[str]) -> list[Question]:
+    """A question a file, but for those whose names match ``beside``: they say more of the others."""
     folder = Path(given[name])
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    files = [path for path in files if not any(fnmatch(path.name, pattern) for pattern in beside)]
     if not files:
         raise UsageError(f"{folder}: no file in it", expected="files to ask about")
     stems = [path.relative_to(folder).with_suffix("").as_posix() for path in files]

@@ -38,9 +38,11 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
         Constraint("envelope_correlation", low=0.99, fix="sampling must keep the part below 1 Hz that it was given"),
         Constraint("low_frequency_error", high=0.05, fix="sampling must keep the part below 1 Hz that it was given"),
         Constraint(
-            "coverage_lowest", low=0.8, fix="train shorter or raise model.dropout: the spread has become too small"
+            "coverage_lowest",
+            low=0.8,
+            fix="raise model.dropout, or add earthquakes: the spread of samples is too small",
         ),
-        Constraint("coverage_highest", high=0.98, fix="train longer: the spread is too large to mean anything"),
+        Constraint("coverage_highest", high=0.98, fix="add earthquakes: the spread is too large to mean anything"),
         Constraint("shuffle_loss", low=0.1, fix="the conditioning is ignored: train longer, or look for a dead path"),
     )
     terms = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -21,11 +21,14 @@ class DataConfig(Section):
     """Whose records, and what is done to them."""
 
     records: list[DataPath] = Field(default=[])
-    """Files (.at2, .npz, .h5) or folders of them; empty makes synthetic records."""
+    """Files or folders of them (AT2, COSMOS, CSMIP, K-NET, ESM, SMC, miniSEED, columns of text, NPZ, HDF5), with a
+    metadata.csv beside them if wanted; empty makes synthetic records."""
     quakes: bool = False
     """Also the 50 pairs of components of FEMA P-695; needs the extra ``quakes``."""
     unit: Unit = "g"
     """Of files that do not say their own."""
+    dt_s: Annotated[float, Field(ge=1e-4, le=0.1)] | None = None
+    """Seconds between samples, of text files of one column that do not say their own."""
     on_fault: Literal["refuse", "leave_out"] = "refuse"
     """What to do about records that cannot be used; those left out are named in the report."""
     low_hz: PositiveFloat = 0.1
@@ -107,18 +110,26 @@ class Config(Section):
 class Request(Section):
     """Motions for a part below 1 Hz."""
 
+    beside: ClassVar[tuple[str, ...]] = ("metadata.csv", "*.xml")
+    """Names of files that say more of those which are asked about, and are not asked about themselves."""
     lowfreq: DataPath
-    """One record (.at2, .npz, .h5) of the motion below 1 Hz, or of the whole motion, of which that part is taken."""
+    """One record, of any format that is read, of the motion below 1 Hz, or of the whole motion: that part is taken."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 20
     """Motions to generate."""
     unit: Unit = "g"
     """Of the record, where its file does not say."""
+    dt_s: Annotated[float, Field(ge=1e-4, le=0.1)] | None = None
+    """Seconds between samples, of a text file of one column that does not say."""
     magnitude: Annotated[float, Field(ge=2.0, le=9.5)] | None = None
-    """Moment magnitude; like the next three it sharpens the level where it is known."""
+    """Moment magnitude; like the next three it sharpens the level where it is known, before what the file says."""
     distance_km: PositiveFloat | None = None
     """Closest distance to the rupture."""
     vs30_m_s: PositiveFloat | None = None
     """Shear-wave velocity of the upper 30 m."""
     component: Literal["horizontal", "vertical"] | None = None
+    onset_s: Annotated[float, Field(ge=0.0)] | None = None
+    """Where the shaking begins, in s of the record; else where 1 % of the energy below 1 Hz has arrived."""
+    duration_s: Annotated[float, Field(ge=20.48)] | Literal["whole"] | None = None
+    """Of the motions, or ``whole`` for the record's; more than 20.48 s is tiled. Else 20.48 s around the onset."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Another seed gives other motions."""

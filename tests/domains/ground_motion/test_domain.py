@@ -16,6 +16,7 @@ from distsys.domains.ground_motion.config import DataConfig
 from distsys.domains.ground_motion.data.levels import levels_of
 from distsys.domains.ground_motion.data.operators import lowpass
 from distsys.domains.ground_motion.data.reading import read_one
+from distsys.domains.ground_motion.data.records import Declared
 from distsys.domains.ground_motion.data.synthetic import LEVEL_SCATTER, synthetic_records
 from distsys.domains.ground_motion.data.windows import prepare
 from distsys.domains.protocol import Inspecting
@@ -79,8 +80,8 @@ def test_predict_writes_what_it_can_read(trained: Path, tmp_path: Path, distsys:
     assert (code, err) == (0, ""), err
     names = sorted(path.name for path in (tmp_path / "made").iterdir())
     assert names == [*(f"motion_{number:03d}.AT2" for number in range(1, 6)), "motions.png"]
-    motions = [read_one(tmp_path / "made" / name, "g") for name in names[:5]]
-    whole = prepare(read_one(record, "g"), DataConfig())
+    motions = [read_one(tmp_path / "made" / name, Declared()) for name in names[:5]]
+    whole = prepare(read_one(record, Declared()), DataConfig())
     given = lowpass(torch.from_numpy(whole.window(0.3).copy()))
     for motion in motions:
         kept = lowpass(torch.from_numpy(motion.samples).float())
@@ -110,7 +111,7 @@ def test_predict_takes_a_record_that_ends_near_1_hz(trained: Path, tmp_path: Pat
         str(tmp_path / "a.at2"),
     )
     assert (code, err) == (0, "")
-    assert len(read_one(tmp_path / "a.at2", "g").samples) == 2048
+    assert len(read_one(tmp_path / "a.at2", Declared()).samples) == 2048
 
 
 @pytest.mark.parametrize(

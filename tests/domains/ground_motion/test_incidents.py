@@ -17,7 +17,8 @@ from distsys.domains.ground_motion.config import NUM_FOLDS, DataConfig
 from distsys.domains.ground_motion.data import gathering
 from distsys.domains.ground_motion.data.bundle import build_data
 from distsys.domains.ground_motion.data.diffused import flattened, shaped
-from distsys.domains.ground_motion.data.folds import event_numbers, split
+from distsys.domains.ground_motion.data.folds import split
+from distsys.domains.ground_motion.data.grouping import event_numbers
 from distsys.domains.ground_motion.data.levels import LevelModel, features_of, levels_of
 from distsys.domains.ground_motion.data.operators import NUM_BANDS, NUM_FRAMES, highpart, lowpass, rms
 from distsys.domains.ground_motion.data.windows import Motion, prepare

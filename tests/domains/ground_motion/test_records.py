@@ -15,7 +15,7 @@ from distsys.domains.ground_motion.data.at2 import at2_text, read_at2
 from distsys.domains.ground_motion.data.gathering import gather_motions
 from distsys.domains.ground_motion.data.operators import RATE_HZ, WINDOW
 from distsys.domains.ground_motion.data.reading import read_one, read_records
-from distsys.domains.ground_motion.data.records import Record
+from distsys.domains.ground_motion.data.records import Declared, Record
 from distsys.domains.ground_motion.data.windows import prepare
 from distsys.errors import DataError
 from tests.domains.ground_motion.support import some_record, write_at2, write_npz
@@ -43,7 +43,7 @@ def test_an_at2_that_is_written_can_be_read(tmp_path: Path) -> None:
     samples = some_record().samples[:1001]
     path = tmp_path / "back.AT2"
     path.write_text(at2_text(samples, dt_s=0.01, title="made", place="Here, 1/1/2000, There, UP"))
-    assert np.allclose(read_one(path, "g").samples, samples, rtol=1e-6)
+    assert np.allclose(read_one(path, Declared()).samples, samples, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("g", 1.0), ("m/s2", 9.80665), ("cm/s2", 980.665)])
@@ -125,7 +125,7 @@ def test_the_place_of_an_at2(tmp_path: Path, line: str, place: tuple[str, str], 
     path.write_text(
         "\n".join([header, line, rest.replace("NPTS= 4000, DT= 0.01000 SEC", "NPTS=   4000, DT=   .0100 SEC,")])
     )
-    found = read_one(path, "g")
+    found = read_one(path, Declared())
     assert (found.event, found.station) == place
     assert found.metadata.vertical == vertical
     assert found.dt_s == 0.01
@@ -135,14 +135,14 @@ def test_the_place_of_an_at2(tmp_path: Path, line: str, place: tuple[str, str], 
 def test_the_unit_that_an_at2_states_counts(tmp_path: Path, stated: str, factor: float) -> None:
     path = write_at2(tmp_path / "a.AT2", factor * some_record().samples, dt_s=0.01)
     path.write_text(path.read_text().replace("UNITS OF G", f"UNITS OF {stated}"))
-    assert np.allclose(read_one(path, "m/s2").samples, some_record().samples, atol=1e-8)
+    assert np.allclose(read_one(path, Declared("m/s2")).samples, some_record().samples, atol=1e-8)
 
 
 def test_an_unknown_unit_of_an_at2_is_refused(tmp_path: Path) -> None:
     path = write_at2(tmp_path / "a.AT2", some_record().samples, dt_s=0.01)
     path.write_text(path.read_text().replace("UNITS OF G", "UNITS OF FURLONGS"))
     with pytest.raises(DataError, match="FURLONGS"):
-        read_one(path, "g")
+        read_one(path, Declared())
 
 
 def test_windows_depend_on_what_lies_below_1_hz_alone() -> None:
@@ -222,7 +222,7 @@ def test_the_rate_is_that_of_the_file(tmp_path: Path) -> None:
         write_npz(tmp_path / "slow.npz", slow, rate_hz=RATE_HZ),
         write_npz(tmp_path / "fast.npz", fast, rate_hz=2 * RATE_HZ),
     ]
-    one, other = (prepare(read_one(path, "g"), DataConfig()) for path in paths)
+    one, other = (prepare(read_one(path, Declared()), DataConfig()) for path in paths)
     assert abs(one.onset - other.onset) <= 1
     size = min(len(one.samples), len(other.samples))
     error = np.linalg.norm(one.samples[:size] - other.samples[:size]) / np.linalg.norm(one.samples)

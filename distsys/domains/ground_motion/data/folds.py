@@ -1,21 +1,14 @@
-"""Who learns from which event and who is judged on it; records that nearly repeat each other belong to one event."""
+"""Who learns from which event and who is judged on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from distsys.domains.draws import hashes
 from distsys.domains.ground_motion.config import NUM_FOLDS
-from distsys.domains.ground_motion.data.earthquakes import Named, merged
-from distsys.domains.ground_motion.data.operators import WINDOW
-from distsys.domains.ground_motion.data.windows import Motion
 
-_NEAR_COPY = 0.8
-"""Largest correlation over all shifts between records of different events that are really one."""
-_MIDDLE = 0.5
 _LEAST_TO_CHOOSE_ON = 2
 """Events of a fold's validation: with one alone, nothing could be shuffled between events."""
 
@@ -33,29 +26,6 @@ class Fold:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-
-
-def event_numbers(motions: Sequence[Motion]) -> np.ndarray:
-    """[motions], the number of each one's earthquake: by its name, and those that share a near copy are one."""
-    named = [Named(motion.record.source, motion.record.event) for motion in motions]
-    group_of = {name: index for index, group in enumerate(merged(sorted(named))) for name in group}
-    number = np.array([group_of[name] for name in named])
-    for one, other in _near_copies(motions):
-        if number[one] != number[other]:
-            number[number == number[other]] = number[one]
-    return np.unique(number, return_inverse=True)[1]
-
-
-def _near_copies(motions: Sequence[Motion]) -> list[tuple[int, int]]:
-    windows = np.stack([motion.window(_MIDDLE) for motion in motions]).astype(np.float64)
-    windows /= np.linalg.norm(windows, axis=1, keepdims=True)
-    spectra = np.fft.rfft(windows, 2 * WINDOW)
-    found = []
-    for one in range(len(motions) - 1):
-        shifted = np.fft.irfft(spectra[one + 1 :] * spectra[one].conj(), 2 * WINDOW)
-        for offset in np.flatnonzero(np.abs(shifted).max(axis=1) > _NEAR_COPY):
-            found.append((one, one + 1 + int(offset)))
-    return found
 
 
 def split(events: np.ndarray, *, validation_share: float, seed: int) -> list[Fold]:

@@ -12,7 +12,7 @@ import torch
 from distsys.config.reuse import reused
 from distsys.domains.faults import Faults
 from distsys.domains.ground_motion.config import DataConfig
-from distsys.domains.ground_motion.data.folds import event_numbers
+from distsys.domains.ground_motion.data.grouping import event_numbers
 from distsys.domains.ground_motion.data.operators import rms
 from distsys.domains.ground_motion.data.quakes import read_quakes
 from distsys.domains.ground_motion.data.reading import read_records

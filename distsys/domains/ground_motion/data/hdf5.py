@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from distsys.domains.ground_motion.config import Unit
+from distsys.domains.ground_motion.data.origins import Origin, moment_of
 from distsys.domains.ground_motion.data.records import G_IN, Metadata, Record, vertical_of
 from distsys.errors import DataError
+
+_PLACE = ("latitude_deg", "longitude_deg", "depth_km")
+"""Attributes of the earthquake, beside ``origin_time``."""
 
 
 def read_hdf5(path: Path, unit: Unit) -> Iterator[Record | DataError]:
@@ -38,9 +42,21 @@ def _record(name: str, item: Any, unit: Unit) -> Record | DataError:
         return DataError(f"{name}: type {item.dtype}", expected="numbers")
     try:
         known = {key: float(attributes[key]) for key in ("magnitude", "distance_km", "vs30_m_s") if key in attributes}
+        place: dict[str, Any] = {key: float(attributes[key]) for key in _PLACE if key in attributes}
         dt_s, samples = float(attributes["dt"]), np.asarray(item[()], dtype=np.float64)
     except (OSError, TypeError, ValueError) as error:
         return DataError(f"{name}: {error}", expected="numbers")
     metadata = Metadata(**known, vertical=vertical_of(str(attributes.get("component", ""))))
     event, station = (str(attributes.get(key, name)) for key in ("event", "station"))
-    return Record(samples / G_IN[own], dt_s, event, station, name, metadata=metadata)
+    time = moment_of(str(attributes.get("origin_time", "")))
+    return Record(
+        samples / G_IN[own],
+        dt_s,
+        event,
+        station,
+        name,
+        metadata=metadata,
+        network=str(attributes.get("network", "")),
+        component=str(attributes.get("component", "")),
+        origin=Origin(*(time or (None, 1.0)), **place),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import get_args
@@ -12,9 +13,8 @@ from torch import Tensor
 
 from distsys.domains.ground_motion.config import Config, Route, Scale
 from distsys.domains.ground_motion.data.diffused import measured_sigma
-from distsys.domains.ground_motion.data.earthquakes import Named, merged
-from distsys.domains.ground_motion.data.folds import event_numbers
 from distsys.domains.ground_motion.data.gathering import gather_motions, require_events
+from distsys.domains.ground_motion.data.grouping import Group, grouped
 from distsys.domains.ground_motion.data.levels import levels_of
 from distsys.domains.ground_motion.data.operators import EDGES_HZ, highpart, lowpass, rms
 from distsys.domains.ground_motion.data.windows import Motion
@@ -26,6 +26,7 @@ _PEAK_G = (1e-3, 2.0)
 _RATIO = (0.3, 30.0)
 """Median RMS above 1 Hz over that below: a conditioning scaled by itself, or by another signal, leaves it."""
 _MIDDLE = 0.5
+_KNOWN = ("magnitude", "distance, km", "Vs30, m/s", "orientation")
 
 
 def inspect(config: Config, *, seed: int) -> Inspection:
@@ -37,21 +38,50 @@ def inspect(config: Config, *, seed: int) -> Inspection:
     names = sorted({motion.record.source for motion in motions})
     sources = {name: [motion for motion in motions if motion.record.source == name] for name in names}
     wrong = [text for name, items in sources.items() for text in _out_of_band(name, items)]
+    found = grouped(motions)
     try:
-        require_events(event_numbers(motions), declared=len({motion.record.event for motion in motions}))
+        require_events(found.numbers, declared=len({motion.record.event for motion in motions}))
     except DataError as error:
         wrong.append(str(error))
-    return Inspection({**_tables(sources), **_merged_names(motions)}, [*faults, *wrong])
+    return Inspection({**_tables(sources), **_joined(found.groups)}, [*faults, *wrong])
 
 
-def _merged_names(motions: Sequence[Motion]) -> dict[str, tuple[list[str], list[list[object]]]]:
-    """Names that are taken for one earthquake; nothing where each stands for its own."""
-    groups = merged(sorted(Named(motion.record.source, motion.record.event) for motion in motions))
-    several = [group for group in groups if len({name.event for name in group}) > 1]
-    numbered = [(number, name) for number, group in enumerate(several, start=1) for name in group]
-    rows: list[list[object]] = [[number, name.event, name.source] for number, name in numbered]
-    title = "names that may mean one earthquake, and stay in one fold"
-    return {title: (["", "event", "source"], rows)} if rows else {}
+def _joined(groups: Sequence[Group]) -> dict[str, tuple[list[str], list[list[object]]]]:
+    """Names that are taken for one earthquake, sure and doubtful ones apart; nothing where each stands for its own."""
+    found = {}
+    for sure, title in (
+        (True, "names of one earthquake, which stay in one fold"),
+        (False, "names that may mean one earthquake, and stay in one fold: doubtful"),
+    ):
+        chosen = [group for group in groups if group.likeness.sure is sure]
+        rows: list[list[object]] = [
+            [number, name.event, name.source, name.origin.text(), "" if name.magnitude is None else name.magnitude, why]
+            for number, group in enumerate(chosen, start=1)
+            for name, why in zip(group.names, [group.likeness.why, *[""] * len(group.names)], strict=False)
+        ]
+        if rows:
+            found[title] = (["", "event", "source", "origin", "magnitude", "joined by"], rows)
+    return found
+
+
+def _known_row(name: str, motions: Sequence[Motion]) -> list[object]:
+    """Of how many records each thing is known."""
+    records = [motion.record for motion in motions]
+    known = {
+        "event": [record.event != record.name for record in records],
+        "origin time": [record.origin.time is not None for record in records],
+        "place": [record.origin.place is not None for record in records],
+        **{
+            word: [math.isfinite(getattr(record.metadata, key)) for record in records]
+            for word, key in zip(_KNOWN, ("magnitude", "distance_km", "vs30_m_s", "vertical"), strict=True)
+        },
+        "network": [bool(record.network) for record in records],
+        "start": [record.begins is not None for record in records],
+    }
+    return [
+        name,
+        *("all" if all(each) else f"{sum(each)} of {len(each)}" if any(each) else "-" for each in known.values()),
+    ]
 
 
 def _tables(sources: Mapping[str, Sequence[Motion]]) -> dict[str, tuple[list[str], list[list[object]]]]:
@@ -60,6 +90,10 @@ def _tables(sources: Mapping[str, Sequence[Motion]]) -> dict[str, tuple[list[str
         f"records (expected: a median peak of {_PEAK_G[0]:g} to {_PEAK_G[1]:g} g)": (
             ["source", "records", "events", "step, s", "peak, g", "RMS, g"],
             [_records_row(name, items) for name, items in sources.items()],
+        ),
+        "of how many records is known (the rest: a metadata.csv beside the files)": (
+            ["source", "event", "origin time", "place", *_KNOWN, "network", "start"],
+            [_known_row(name, items) for name, items in sources.items()],
         ),
         f"median RMS of a band over that below 1 Hz (expected in all: {_RATIO[0]:g} to {_RATIO[1]:g})": (
             ["source", *bands],

@@ -128,16 +128,17 @@ class GivenNoise:
 
     Args:
         values: [batch, count, numbers] for as many motions; None counts how many ``numbers`` one motion asks for.
+        device: where that is counted; None is the CPU.
     """
 
-    def __init__(self, values: Tensor | None) -> None:
-        self._values, self.numbers = values, 0
+    def __init__(self, values: Tensor | None, *, device: torch.device | None = None) -> None:
+        self._values, self.numbers, self._device = values, 0, device
 
     def take(self, shape: Sequence[int]) -> Tensor:
         """The next of every motion, whose axes are the first two of ``shape``, or made one."""
         if self._values is None:
             self.numbers += math.prod(shape)
-            return torch.zeros(*shape)
+            return torch.zeros(*shape, device=self._device)
         batch, count = self._values.shape[:2]
         has_both = len(shape) > 1 and (int(shape[0]), int(shape[1])) == (int(batch), int(count))
         own = [int(length) for length in shape[2 if has_both else 1 :]]

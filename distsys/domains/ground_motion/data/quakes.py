@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from distsys.domains.ground_motion.data.origins import YEAR_S, Origin
 from distsys.domains.ground_motion.data.records import Metadata, Record
 from distsys.errors import DataError
 
@@ -60,6 +62,9 @@ def _read_set(path: Path) -> Iterator[Record]:
                         vs30_m_s=float(row["SiteVs30"]),
                         vertical=0.0,
                     ),
+                    network=str(row["RecordingStationOwner"]).strip("- "),
+                    component=str(row[f"Component{component.upper()}"]),
+                    origin=Origin(datetime(int(row["EarthquakeYear"]), 7, 2, tzinfo=UTC), YEAR_S),
                 )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
 from distsys.domains.faults import Faults
+from distsys.domains.ground_motion.config import Unit
+from distsys.domains.ground_motion.data.origins import Origin
 from distsys.errors import DataError
 
 G_IN = {"g": 1.0, "m/s2": 9.80665, "cm/s2": 980.665}
@@ -17,9 +20,16 @@ G_IN = {"g": 1.0, "m/s2": 9.80665, "cm/s2": 980.665}
 _LARGEST_G, _SMALLEST_G = 5.0, 1e-5
 """Peak of a record: above the largest ever recorded, or below what a strong-motion instrument resolves."""
 _NEAREST_KM = 0.1
-_METADATA = {"magnitude": (2.0, 9.5), "distance_km": (0.0, 20_000.0), "vs30_m_s": (10.0, 10_000.0)}
+RANGES = {
+    "magnitude": (2.0, 9.5),
+    "distance_km": (0.0, 20_000.0),
+    "vs30_m_s": (10.0, 10_000.0),
+    "latitude_deg": (-90.0, 90.0),
+    "longitude_deg": (-180.0, 360.0),
+    "depth_km": (-5.0, 800.0),
+    "dt_s": (1e-4, 0.1),
+}
 """Lowest and highest that can be meant."""
-_SHORTEST_STEP_S = 1e-4
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,20 @@ class Metadata:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """What holds where a file does not say its own.
+
+    Args:
+        dt_s: seconds between samples; None where nothing is declared.
+        counts_per_m_s2: gain of a recorder.
+    """
+
+    unit: Unit = "g"
+    dt_s: float | None = None
+    counts_per_m_s2: float | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """One component.
 
@@ -52,6 +76,10 @@ class Record:
             does not say its event is an event of its own, named like the record.
         name: file, and key within it.
         source: end of the path that was asked for, or a name.
+        form: the format of its file; what another format calls events are names of another catalogue.
+        network, component: as its file calls them.
+        begins: time of the first sample in UTC.
+        origin: of its earthquake.
     """
 
     samples: np.ndarray
@@ -61,6 +89,11 @@ class Record:
     name: str
     source: str = ""
     metadata: Metadata = Metadata()
+    form: str = ""
+    network: str = ""
+    component: str = ""
+    begins: datetime | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 def usable(records: Iterable[Record], faults: Faults) -> list[Record]:
@@ -82,12 +115,10 @@ def checked(record: Record) -> Record:
     broken = int((~np.isfinite(samples)).sum())
     if broken:
         raise DataError(f"{record.name}: {broken} of {len(samples)} values are not finite")
-    if not _SHORTEST_STEP_S <= record.dt_s < math.inf:
+    if not RANGES["dt_s"][0] <= record.dt_s < math.inf:
         raise DataError(f"{record.name}: a time step of {record.dt_s} s", expected="seconds between samples")
-    for name, (low, high) in _METADATA.items():
-        value = getattr(record.metadata, name)
-        if not (low <= value <= high or math.isnan(value)):
-            raise DataError(f"{record.name}: {name} is {value:g}", expected=f"{low:g} to {high:g}, or nothing")
+    for name in ("magnitude", "distance_km", "vs30_m_s"):
+        in_range(name, getattr(record.metadata, name), where=record.name)
     if np.ptp(samples) == 0.0:
         raise DataError(f"{record.name}: constant at {samples[0]:g} g")
     peak = float(np.abs(samples - samples.mean()).max())
@@ -106,6 +137,19 @@ def checked(record: Record) -> Record:
             fix="it may have been scaled twice: multiplied by its own PGA, say",
         )
     return record
+
+
+def in_range(name: str, value: float, *, where: str) -> float:
+    """``value``, when it can be meant or is NaN.
+
+    Raises:
+        DataError: it lies outside of :data:`RANGES`.
+    """
+    low, high = RANGES[name]
+    if low <= value <= high or math.isnan(value):
+        return value
+    kilo = f"{1000.0 * value:g} if it is in km" if low <= 1000.0 * value <= high and 0.0 < value < low else ""
+    raise DataError(f"{where}: {name} is {value:g}", expected=f"{low:g} to {high:g}, or nothing", fix=kilo)
 
 
 def vertical_of(component: str) -> float:

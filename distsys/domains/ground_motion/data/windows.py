@@ -49,11 +49,14 @@ class Motion:
         return min(max(0, self.onset - lead), len(self.samples) - WINDOW)
 
 
-def prepare(record: Record, data: DataConfig, *, highest_hz: float | None = None) -> Motion:
+def prepare(
+    record: Record, data: DataConfig, *, highest_hz: float | None = None, onset_s: float | None = None
+) -> Motion:
     """Resample, remove the mean, taper, band-pass.
 
     Args:
         highest_hz: what the record must hold; data.high_hz unless only the part below 1 Hz is asked for.
+        onset_s: where somebody sees the onset, in s of the record; None finds it.
 
     Raises:
         DataError: the record is shorter than a window, or sampled too slowly.
@@ -72,7 +75,12 @@ def prepare(record: Record, data: DataConfig, *, highest_hz: float | None = None
     samples = (samples - samples.mean()) * tukey(len(samples), _TAPER_SHARE)
     samples = band_pass(samples, rate_hz=RATE_HZ, low_hz=data.low_hz, high_hz=data.high_hz)
     below = low_pass(samples, rate_hz=RATE_HZ, cutoff_hz=CUTOFF_HZ)
-    onset = int(arrival(torch.from_numpy(np.square(below)), _ONSET_SHARE))
+    found = int(arrival(torch.from_numpy(np.square(below)), _ONSET_SHARE))
+    onset = found if onset_s is None else round(onset_s * RATE_HZ)
+    if onset >= len(samples):
+        raise DataError(
+            f"{record.name}: an onset at {onset_s:g} s", expected=f"within its {len(samples) / RATE_HZ:g} s"
+        )
     return Motion(record, samples.astype(np.float32), onset)
 
 
