@@ -38,7 +38,10 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
         Constraint("envelope_correlation", low=0.99, fix="sampling must keep the part below 1 Hz that it was given"),
         Constraint("low_frequency_error", high=0.05, fix="sampling must keep the part below 1 Hz that it was given"),
         Constraint(
-            "coverage_lowest", low=0.8, fix="train shorter or raise model.dropout: the spread has become too small"
+            "coverage_lowest",
+            low=0.8,
+            fix="where coverage/envelope is lowest train shorter or raise model.dropout; else levels are unlike those "
+            "of training, which no setting of the network moves: add records of other events and networks",
         ),
         Constraint("coverage_highest", high=0.98, fix="train longer: the spread is too large to mean anything"),
         Constraint("shuffle_loss", low=0.1, fix="the conditioning is ignored: train longer, or look for a dead path"),
