@@ -19,6 +19,9 @@ from distsys.domains.ground_motion.data.calibration import (
 from distsys.domains.ground_motion.data.cuts import network_of
 from distsys.domains.ground_motion.data.levels import LevelModel
 from distsys.domains.ground_motion.data.records import Record
+from distsys.domains.ground_motion.score import evaluation
+from distsys.domains.ground_motion.score.metrics import Scores
+from tests.domains.ground_motion.support import small_bundle
 
 BANDS = 3
 
@@ -114,6 +117,17 @@ def test_leaving_a_network_out_is_leaving_its_events_out() -> None:
 def test_too_few_networks_promise_nothing() -> None:
     z, events = np.ones((40, 1)), np.repeat(np.arange(10), 4)
     assert levels._networks_left_out(z, np.zeros((40, 1)), np.ones(40), events, np.repeat(["a", "b"], 20), 1.0) == []
+
+
+def test_a_coverage_of_all_is_known_to_one_event() -> None:
+    """Nothing varies where every record is covered; its standard error was 0, and a set of 8 events sick."""
+    bundle = small_bundle()
+    motion = torch.cat([batch["motion"] for batch in bundle.validation.batches])
+    scores = Scores.of(motion[:, None].expand(-1, 19, -1), motion)
+    events = torch.arange(len(motion)) % 4
+    errors = evaluation._errors(scores, torch.zeros(len(motion)), events)
+    assert errors["coverage_highest"] == pytest.approx(1.0 / 5.0)
+    assert errors["coverage_lowest"] == 0.0
 
 
 @pytest.mark.parametrize(("station", "network"), [("CI.CCC China Lake", "CI"), ("TCU065", "nga"), ("--.x", "--")])
