@@ -52,6 +52,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction_cost.py
 	$(BIN)/python -m benchmarks.motion_routes
 	$(BIN)/python -m benchmarks.motion_samplers
+	$(BIN)/python -m benchmarks.motion_texture
 	$(BIN)/python -m benchmarks.feeding
 	$(BIN)/python -m benchmarks.two_workers
 	$(BIN)/python -m benchmarks.many_trials

@@ -27,6 +27,7 @@ BATCH = 64
 ENVELOPE_WEIGHT = 0.5
 COLUMNS = {
     "hf_envelope_correlation": "env. corr",
+    "hf_envelope_correlation_single": "single",
     "crps_envelope": "env. CRPS",
     "crps_ln_im": "IM CRPS",
     "coverage/envelope": "env. cov",
@@ -45,6 +46,7 @@ class Way:
 
 WAYS = {
     "gaussian": Way({"route": "gaussian"}, 3e-3),
+    "ensemble": Way({"route": "ensemble"}, 3e-3),
     "envelope EDM": Way({"route": "envelope"}, 3e-3),
     "complement EDM, unet": Way({"route": "complement"}, 2e-3),
     "complement EDM, dit": Way({"route": "complement", "diffusion": {"network": "dit"}, "blocks": 4}, 1e-3),

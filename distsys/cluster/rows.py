@@ -26,6 +26,7 @@ class TrialRow:
         value: its selection metric, NaN when it has none.
         state: ``complete``, ``pruned`` or ``failed``.
         verdicts: what is wrong with it, or why it failed; empty when healthy.
+        violations: by constraint, of a complete one.
     """
 
     number: int
@@ -33,6 +34,7 @@ class TrialRow:
     value: float
     state: str
     verdicts: tuple[Verdict, ...] = ()
+    violations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_sick(self) -> bool:
@@ -106,6 +108,5 @@ def row_of(number: int, trial: FrozenTrial) -> TrialRow:
     value = trial.value if trial.value is not None else math.nan
     if trial.state is TrialState.PRUNED and trial.intermediate_values:
         value = trial.intermediate_values[max(trial.intermediate_values)]
-    return TrialRow(
-        number, dict(trial.params), value, names[trial.state], Verdict.read_all(trial.user_attrs.get(VERDICTS, ()))
-    )
+    verdicts = Verdict.read_all(trial.user_attrs.get(VERDICTS, ()))
+    return TrialRow(number, dict(trial.params), value, names[trial.state], verdicts, dict(trial.constraints or {}))

@@ -19,6 +19,7 @@ from distsys.pipeline.earlier import best_of, read_earlier
 from distsys.pipeline.experiment import Experiment
 from distsys.pipeline.means import Means
 from distsys.pipeline.on_disk import STUDY, result_of, trials_folder, trials_on_disk
+from distsys.pipeline.unmoved import unmoved_text
 from distsys.report.verdicts import health_word, verdict_text
 from distsys.tracking.spool import RunRecord, Spool, read_status
 from distsys.training.outcome import Outcome
@@ -130,6 +131,8 @@ def run_search(experiment: Experiment, means: Means) -> SearchResult:
         raise none_healthy(result)
     if result.best is None:
         means.console.say("search: no trial ended healthy; those nearest to it are tried under the final weights")
+        if unmoved := unmoved_text(result.rows):
+            means.console.say(f"search: {unmoved}")
     return result
 
 
@@ -138,7 +141,8 @@ def none_healthy(result: SearchResult) -> StoppedByHealth:
     return StoppedByHealth(
         f"none of {len(result.rows)} trials ended healthy\n{verdict_text(result.verdicts)}",
         expected="one trial without any of these",
-        fix="what the most frequent verdict names; else widen the search space or raise search.steps",
+        fix=unmoved_text(result.rows)
+        or "what the most frequent verdict names; else widen the search space or raise search.steps",
         verdicts=[verdict for verdict, _ in by_cause(result.verdicts)],
     )
 

@@ -11,13 +11,20 @@ LOW, HIGH = 0.05, 0.95
 """Of the band whose coverage is judged."""
 
 
-def crps(samples: Float[Tensor, "*batch count"], truth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def crps(
+    samples: Float[Tensor, "*batch count"], truth: Float[Tensor, "*batch"], *, alpha: float = 1.0
+) -> Float[Tensor, "*batch"]:
     """Continuous ranked probability score, fair: the same on average for any number of samples.
+
+    Args:
+        alpha: 1 is fair, 0 is not at all; to train with, a little under 1: where samples may be anything as long as
+            one of two is right, a fair score does not object.
 
     Shape: [..., samples] and [...] to [...].
     Unit: that of the values.
     Range: 0 for samples all equal to the truth; a fair score can fall below 0 by chance.
-    Source: Ferro 2014, Q. J. R. Meteorol. Soc. 140, eq. 9; the absolute error for a single sample.
+    Source: Ferro 2014, Q. J. R. Meteorol. Soc. 140, eq. 9; the absolute error for a single sample. With ``alpha``
+        almost fair: Lang et al. 2024, arXiv 2412.15832, eq. 4.
     """
     count = samples.shape[-1]
     error = (samples - truth[..., None]).abs().mean(dim=-1)
@@ -25,7 +32,26 @@ def crps(samples: Float[Tensor, "*batch count"], truth: Float[Tensor, "*batch"])
         return error
     ordered = samples.sort(dim=-1).values
     rank = 2.0 * torch.arange(1, count + 1, device=samples.device) - count - 1.0
-    return error - (ordered * rank).sum(dim=-1) / (count * (count - 1))
+    spread = (ordered * rank).sum(dim=-1) / (count * (count - 1))
+    return error - (1.0 - (1.0 - alpha) / count) * spread
+
+
+def energy_score(
+    samples: Float[Tensor, "*batch count values"], truth: Float[Tensor, "*batch values"]
+) -> Float[Tensor, "*batch"]:
+    """The score of several values at once, fair: it sees whether they rise and fall together as well.
+
+    Shape: [..., samples, values] and [..., values] to [...].
+    Unit: that of the values.
+    Range: 0 for samples all equal to the truth; a fair score can fall below 0 by chance.
+    Source: Gneiting and Raftery 2007, J. Am. Stat. Assoc. 102, eq. 21; of one value it is :func:`crps`.
+    """
+    count = samples.shape[-2]
+    error = (samples - truth[..., None, :]).norm(dim=-1).mean(dim=-1)
+    if count == 1:
+        return error
+    apart = torch.cdist(samples, samples, compute_mode="donot_use_mm_for_euclid_dist")
+    return error - apart.sum(dim=(-1, -2)) / (2.0 * count * (count - 1))
 
 
 def covered(samples: Float[Tensor, "*batch count"], truth: Float[Tensor, "*batch"]) -> Bool[Tensor, "*batch"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distsys.signals.ensembles import correlation, covered, crps, standard_error
+from distsys.signals.ensembles import correlation, covered, crps, energy_score, standard_error
 
 
 def test_crps_of_a_known_forecast() -> None:
@@ -40,3 +40,57 @@ def test_the_standard_error_of_a_mean_is_that_of_independent_items_or_of_their_g
     assert standard_error(shared, groups) == pytest.approx(expected, rel=1e-6)
     assert standard_error(shared) < 0.2 * expected
     assert standard_error(torch.ones(1)) == 0.0
+
+
+def _naive(samples: torch.Tensor, truth: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Lang et al. 2024, eq. 4, as it is written: a loop over pairs."""
+    count = len(samples)
+    fair = 1.0 - (1.0 - alpha) / count
+    total = torch.zeros((), dtype=samples.dtype)
+    for one in samples:
+        total = total + (one - truth).abs() / count
+        for other in samples:
+            total = total - fair * (one - other).abs() / (2.0 * count * (count - 1))
+    return total
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.95, 1.0])
+def test_an_almost_fair_score_is_the_sum_over_pairs(alpha: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.randn(5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    truth = torch.randn(5, generator=generator, dtype=torch.float64)
+    wanted = torch.stack([_naive(row, true, alpha) for row, true in zip(samples, truth, strict=True)])
+    assert torch.allclose(crps(samples, truth, alpha=alpha), wanted)
+    assert torch.autograd.gradcheck(lambda item: crps(item, truth, alpha=alpha), samples)
+
+
+def test_a_fair_score_is_best_for_the_true_spread_however_few_the_samples() -> None:
+    """Unfair, four samples would do best when they spread too little; almost fair is nearly fair."""
+    generator = torch.Generator().manual_seed(0)
+    noise, truth = torch.randn(100_000, 4, generator=generator), torch.randn(100_000, generator=generator)
+    spreads = [0.7, 0.85, 1.0, 1.15, 1.3]
+
+    def best(alpha: float) -> float:
+        return min(spreads, key=lambda spread: float(crps(spread * noise, truth, alpha=alpha).mean()))
+
+    assert [best(alpha) for alpha in (1.0, 0.95)] == [1.0, 1.0]
+    assert best(0.0) < 1.0
+
+
+def test_an_almost_fair_score_minds_samples_that_are_anywhere() -> None:
+    """Of two, one right and one far off: a fair score is as good as for both right, however far."""
+    samples, truth = torch.tensor([0.0, 100.0]), torch.tensor(0.0)
+    assert float(crps(samples, truth)) == pytest.approx(0.0)
+    assert float(crps(samples, truth, alpha=0.95)) > 1.0
+
+
+def test_an_energy_score_is_the_sum_over_pairs_and_of_one_value_the_crps() -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
+    truth = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    for drawn, true, found in zip(samples, truth, energy_score(samples, truth), strict=True):
+        error = sum(float((item - true).norm()) for item in drawn) / 5
+        apart = sum(float((one - other).norm()) for one in drawn for other in drawn) / (2 * 5 * 4)
+        assert float(found) == pytest.approx(error - apart)
+    assert torch.allclose(energy_score(samples[..., :1], truth[..., :1]), crps(samples[..., 0], truth[..., 0]))
+    assert torch.allclose(energy_score(truth[:, None], truth), torch.zeros(3, dtype=torch.float64))

@@ -12,7 +12,7 @@ NUM_FOLDS = 4
 """Of the events; each has a member of the committee that learned from the other three."""
 
 Unit = Literal["g", "m/s2", "cm/s2"]
-Route = Literal["gaussian", "envelope", "complement", "broadband"]
+Route = Literal["gaussian", "ensemble", "envelope", "complement", "broadband"]
 Scale = Literal["raw", "global_std", "record_rms", "pga"]
 Sampler = Literal["euler", "heun", "dpmpp_2m"]
 
@@ -85,14 +85,14 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        diffusion = self.diffusion
+        diffusion, is_one_pass = self.diffusion, self.route in ("gaussian", "ensemble")
         unread = {
-            "sigma_data": self.route == "gaussian" and diffusion.sigma_data is not None,
+            "sigma_data": is_one_pass and diffusion.sigma_data is not None,
             "scale": self.route != "broadband" and diffusion.scale != "record_rms",
-            "network": self.route in ("gaussian", "envelope") and diffusion.network != "unet",
+            "network": (is_one_pass or self.route == "envelope") and diffusion.network != "unet",
             "fixed_blend": diffusion.network != "dit" and diffusion.fixed_blend,
-            "sampler": self.route == "gaussian" and diffusion.sampler != "dpmpp_2m",
-            "steps": self.route == "gaussian" and diffusion.steps != DiffusionConfig().steps,
+            "sampler": is_one_pass and diffusion.sampler != "dpmpp_2m",
+            "steps": is_one_pass and diffusion.steps != DiffusionConfig().steps,
         }
         for name, ignored in unread.items():
             if ignored:

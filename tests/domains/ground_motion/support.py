@@ -22,7 +22,7 @@ SMALL_MODEL = {"channels": 8, "blocks": 2}
 SMALL = tuple(f"data.{name}={value}" for name, value in SMALL_DATA.items()) + tuple(
     f"model.{name}={value}" for name, value in SMALL_MODEL.items()
 )
-ROUTES = ("gaussian", "envelope", "complement", "broadband")
+ROUTES = ("gaussian", "ensemble", "envelope", "complement", "broadband")
 
 
 def small_config(route: str = "gaussian", *, diffusion: dict[str, object] | None = None, **data: object) -> Config:
@@ -30,7 +30,7 @@ def small_config(route: str = "gaussian", *, diffusion: dict[str, object] | None
     model = {
         **SMALL_MODEL,
         "route": route,
-        "diffusion": {**({} if route == "gaussian" else {"steps": 4}), **(diffusion or {})},
+        "diffusion": {**({} if route in ("gaussian", "ensemble") else {"steps": 4}), **(diffusion or {})},
     }
     return Config.model_validate({"data": {**SMALL_DATA, **data}, "model": model})
 

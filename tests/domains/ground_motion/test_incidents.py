@@ -194,10 +194,10 @@ def test_levels_are_foretold_with_an_honest_spread() -> None:
     motion = torch.from_numpy(random.standard_normal((240, 2048)).astype(np.float32))
     features = features_of(lowpass(motion), torch.full((240, 4), float("nan")))
     wanted = 0.8 * features[:, :1] + 0.3 * torch.from_numpy(random.standard_normal((240, 6)).astype(np.float32))
-    model = LevelModel.fit(features, wanted, events)
+    model = LevelModel.fit(features, wanted, events, events)
     left = wanted - model.mean_of(features)
     assert float(left.std()) == pytest.approx(0.3, rel=0.15)
-    assert float(model.factor.diagonal().mean()) == pytest.approx(0.3, rel=0.15)
+    assert 0.3 < float(model.factor.diagonal().mean()) < 1.25 * 0.3  # a promise from 60 events costs some width
 
 
 def test_what_is_not_known_is_neither_zero_nor_one() -> None:
@@ -207,7 +207,7 @@ def test_what_is_not_known_is_neither_zero_nor_one() -> None:
     magnitude = random.normal(6.5, 0.5, 240)
     levels = (2.0 * (magnitude - 6.5) + 0.1 * random.standard_normal(240))[:, None]
     features = np.column_stack([random.standard_normal(240), magnitude, np.ones(240)])
-    model = LevelModel.fit(torch.from_numpy(features), torch.from_numpy(levels), events)
+    model = LevelModel.fit(torch.from_numpy(features), torch.from_numpy(levels), events, events)
     unknown, middle, strong = (
         float(model.mean_of(torch.tensor([[0.0, value, float(value == value)]]))) for value in (np.nan, 6.5, 7.5)
     )

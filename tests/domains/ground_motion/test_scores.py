@@ -49,3 +49,11 @@ def test_rows_stand_in_a_sensible_order() -> None:
     assert rows["sibling"]["hf_envelope_correlation"] > 0.5
     assert [name for name, row in found.items() if row.kind == "bound"] == ["truth", "hybrid, oracle level", "sibling"]
     assert [name for name, row in found.items() if row.kind == "peer"] == ["fair hybrid"]
+
+
+def test_tables_begin_with_the_course_of_the_mean_and_of_one_sample() -> None:
+    """Beside each other: a hybrid's single sample is nearer to the truth than an honest draw, and its CRPS is worse."""
+    bundle = small_bundle()
+    row = baselines(small_config(), bundle, bundle.test)["fair hybrid"].metrics
+    assert list(row)[:2] == ["hf_envelope_correlation", "hf_envelope_correlation_single"]
+    assert row["hf_envelope_correlation_single"] < row["hf_envelope_correlation"]

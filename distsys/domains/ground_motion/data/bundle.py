@@ -78,4 +78,5 @@ def build_data(config: Config, *, seed: int) -> DataBundle:
 @reused
 def _level_models(data: DataConfig, *, seed: int) -> list[LevelModel]:
     """The regression of levels of every member."""
-    return [LevelModel.fit(cut.features, levels_of(cut.motion), cut.events) for cut in training_cuts(data, seed=seed)]
+    cuts = training_cuts(data, seed=seed)
+    return [LevelModel.fit(cut.features, levels_of(cut.motion), cut.events, cut.networks) for cut in cuts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,11 @@ from torch import Tensor
 from distsys.domains.draws import uniforms
 from distsys.domains.ground_motion.data.levels import features_of
 from distsys.domains.ground_motion.data.operators import WINDOW, lowpass
+from distsys.domains.ground_motion.data.records import Record
 from distsys.domains.ground_motion.data.windows import Motion
 from distsys.domains.protocol import Batch
 
+_CODE = re.compile(r"^([A-Z0-9]{2}|--)\.")
 ROUNDS = 4
 """Windows of each training record that levels are regressed on; the last of them as if nothing else were known."""
 
@@ -26,12 +29,13 @@ class Cut:
     Args:
         motion: [windows, time] in g.
         features: [windows, features], see :func:`levels.features_of`; in the last round metadata are hidden.
-        events: [windows] numbers.
+        events, networks: [windows] numbers, and what :func:`network_of` says.
     """
 
     motion: Tensor
     features: Tensor
     events: np.ndarray
+    networks: np.ndarray
 
     @classmethod
     def of(cls, motions: Sequence[Motion], events: np.ndarray, chosen: np.ndarray, *, seed: int) -> Cut:
@@ -40,12 +44,19 @@ class Cut:
         metadata = cut["metadata"].clone()
         metadata[-(len(metadata) // ROUNDS) :] = torch.nan
         features = features_of(lowpass(cut["motion"]), metadata)
-        return cls(cut["motion"], features, events[np.tile(chosen, ROUNDS)])
+        networks = np.array([network_of(motions[index].record) for index in chosen])
+        return cls(cut["motion"], features, events[np.tile(chosen, ROUNDS)], np.tile(networks, ROUNDS))
 
     @property
     def first_round(self) -> Tensor:
         """One window [records, time] of each record."""
         return self.motion[: len(self.motion) // ROUNDS]
+
+
+def network_of(record: Record) -> str:
+    """The code that a station's name begins with (``CI.CCC``); records without one are of a network by source."""
+    found = _CODE.match(record.station)
+    return found[1] if found else record.source
 
 
 def windows_of(motions: Sequence[Motion], chosen: np.ndarray, rounds: int, *, seed: int) -> Batch:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distsys.domains.ground_motion.data.calibration import EVENT_SHARE, NETWORK_SHARE, LeftOut, calibrated
 from distsys.domains.ground_motion.data.operators import (
     RATE_HZ,
     WINDOW,
@@ -73,9 +74,13 @@ class LevelModel:
 
     @classmethod
     def fit(
-        cls, features: Float[Tensor, "records features"], levels: Float[Tensor, "records bands"], events: np.ndarray
+        cls,
+        features: Float[Tensor, "records features"],
+        levels: Float[Tensor, "records bands"],
+        events: np.ndarray,
+        networks: np.ndarray,
     ) -> Self:
-        """Every event counts the same; the penalty and the spread come from leaving events out."""
+        """Every event counts the same; the penalty comes from leaving events out, the spread from networks too."""
         x, y = features.double().numpy(), levels.double().numpy()
         weight = 1.0 / np.unique(events, return_inverse=True, return_counts=True)[2][_inverse(events)]
         mean = _known_mean(x, weight)
@@ -85,8 +90,10 @@ class LevelModel:
         left = {penalty: _left_out(z, y, weight, events, penalty) for penalty in _PENALTIES}
         best = min(left, key=lambda penalty: float((weight[:, None] * left[penalty] ** 2).sum()))
         residual = left[best]
-        covariance = (weight[:, None] * residual).T @ residual / weight.sum()
-        found = (mean, scale, _ridge(z, y, weight, best), np.linalg.cholesky(covariance + 1e-6 * np.eye(y.shape[1])))
+        covariance = (weight[:, None] * residual).T @ residual / weight.sum() + 1e-6 * np.eye(y.shape[1])
+        unseen = [LeftOut(y - residual, residual, events, EVENT_SHARE)]
+        unseen += _networks_left_out(z, y, weight, events, networks, best)
+        found = (mean, scale, _ridge(z, y, weight, best), np.linalg.cholesky(calibrated(covariance, unseen)))
         return cls(*(torch.from_numpy(np.ascontiguousarray(item)).float() for item in found))
 
     def mean_of(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch bands"]:
@@ -125,14 +132,42 @@ def _normal(z: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def _left_out(z: np.ndarray, y: np.ndarray, weight: np.ndarray, events: np.ndarray, penalty: float) -> np.ndarray:
-    """Residual of every record under the fit that never saw its event.
-
-    From the fit to all records: with the smoother H, leaving a group g out gives (1 - H_gg)^-1 r_g.
-    """
-    smoother = z @ np.linalg.solve(_normal(z, weight, penalty), (z * weight[:, None]).T)
-    residual = y - smoother @ y
+    """Residual of every record under the fit that never saw its event."""
+    smoother, residual = _smoothed(z, y, weight, penalty)
     left = np.empty_like(y)
     for event in np.unique(events):
         out = np.flatnonzero(events == event)
-        left[out] = np.linalg.solve(np.eye(len(out)) - smoother[np.ix_(out, out)], residual[out])
+        left[out] = _without(smoother, residual, out)
     return left
+
+
+def _networks_left_out(
+    z: np.ndarray, y: np.ndarray, weight: np.ndarray, events: np.ndarray, networks: np.ndarray, penalty: float
+) -> list[LeftOut]:
+    """The same for fits that never saw a record's network, nor an event that it recorded.
+
+    Without networks that half of the events can be told without; nothing where these are too few to promise by.
+    """
+    smoother, residual = _smoothed(z, y, weight, penalty)
+    rows, left, number = [], [], len(np.unique(events))
+    for network in np.unique(networks):
+        own = networks == network
+        out = np.flatnonzero(np.isin(events, events[own]))
+        if len(np.unique(events[out])) <= number / 2:
+            rows.append(np.flatnonzero(own))
+            left.append(_without(smoother, residual, out)[own[out]])
+    if len(rows) * (1.0 - NETWORK_SHARE) < NETWORK_SHARE:
+        return []
+    chosen, missed = np.concatenate(rows), np.concatenate(left)
+    return [LeftOut(y[chosen] - missed, missed, networks[chosen], NETWORK_SHARE)]
+
+
+def _smoothed(z: np.ndarray, y: np.ndarray, weight: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smoother of the fit to all records, and what it leaves."""
+    smoother = z @ np.linalg.solve(_normal(z, weight, penalty), (z * weight[:, None]).T)
+    return smoother, y - smoother @ y
+
+
+def _without(smoother: np.ndarray, residual: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Residual of the records ``out`` under the fit without them, from that to all: (1 - H_oo)^-1 r_o."""
+    return np.linalg.solve(np.eye(len(out)) - smoother[np.ix_(out, out)], residual[out])

@@ -41,14 +41,21 @@ class GatedConv(nn.Module):
         self.dropout = nn.Dropout1d(dropout)
         self.film = nn.Linear(embedding, 2 * width) if embedding else None
 
-    def forward(self, x: Float[Tensor, "batch width time"], embedding: Tensor | None = None) -> Tensor:
-        """Of the shape of ``x``."""
+    def forward(
+        self,
+        x: Float[Tensor, "batch width time"],
+        embedding: Tensor | None = None,
+        *,
+        kept: Float[Tensor, "batch width"] | None = None,
+    ) -> Tensor:
+        """Of the shape of ``x``; ``kept`` are factors of the block's channels, in place of what dropout draws."""
         inner = self.norm(x)
         if self.film is not None:
             scale, shift = self.film(embedding)[..., None].chunk(2, dim=1)
             inner = inner * (1.0 + scale) + shift
         value, gate = self.conv(self._neighbours(inner)).chunk(2, dim=1)
-        return x + self.proj_out(self.dropout(value * torch.sigmoid(gate)))
+        found = value * torch.sigmoid(gate)
+        return x + self.proj_out(self.dropout(found) if kept is None else found * kept[..., None])
 
     def _neighbours(self, x: Tensor) -> Tensor:
         """Each place with those ``dilation`` before and after it as channels: PyTorch's dilated convolution crawls."""

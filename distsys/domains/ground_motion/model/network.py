@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from distsys.domains.ground_motion.config import NUM_FOLDS, Config, Route
 from distsys.domains.ground_motion.model.broadband import DiffusedBroadband
 from distsys.domains.ground_motion.model.complement import DiffusedComplement
+from distsys.domains.ground_motion.model.ensemble import EnsembleEnvelopes
 from distsys.domains.ground_motion.model.envelope import DiffusedEnvelopes
 from distsys.domains.ground_motion.model.gaussian import GaussianEnvelopes
 from distsys.domains.ground_motion.model.member import Member
@@ -19,6 +20,7 @@ from distsys.domains.protocol import Statistics
 
 MEMBERS: Mapping[Route, type[Member]] = {
     "gaussian": GaussianEnvelopes,
+    "ensemble": EnsembleEnvelopes,
     "envelope": DiffusedEnvelopes,
     "complement": DiffusedComplement,
     "broadband": DiffusedBroadband,

@@ -1,12 +1,14 @@
 """What the committee makes of a batch, every window by the member it is for, and the loss terms of that.
 
-What ``fit`` is depends on the route: the negative log-likelihood of band envelopes, the weighted error of a
-denoiser, or both added up. ``envelope`` is one minus a correlation of envelopes, for the complement route the sum of
-two such; for the broadband route it is the error below 1 Hz over what is given there, as in the original.
+What ``fit`` is depends on the route: the negative log-likelihood of band envelopes, the score of an ensemble of them,
+the weighted error of a denoiser, or the first and the last added up. ``envelope`` is one minus a correlation of
+envelopes, for the complement route the sum of two such; for the broadband route it is the error below 1 Hz over what
+is given there, as in the original.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -57,6 +59,12 @@ def _gaussian(outputs: Outputs, motion: Tensor) -> tuple[Tensor, Tensor]:
     return fit, losses.course_loss(_expected_power(outputs), motion)
 
 
+def _ensemble(outputs: Outputs, motion: Tensor) -> tuple[Tensor, Tensor]:
+    drawn = outputs["drawn"]
+    expected = 0.5 * (torch.logsumexp(2.0 * drawn, dim=1) - math.log(drawn.shape[1]))
+    return losses.ensemble_score(drawn, motion), losses.course_loss(expected, motion)
+
+
 def _envelope(outputs: Outputs, motion: Tensor) -> tuple[Tensor, Tensor]:
     return _denoising(outputs), losses.course_loss(outputs["expected"], motion)
 
@@ -73,6 +81,7 @@ def _broadband(outputs: Outputs, motion: Tensor) -> tuple[Tensor, Tensor]:
 
 _TERMS: Mapping[Route, Callable[[Outputs, Tensor], tuple[Tensor, Tensor]]] = {
     "gaussian": _gaussian,
+    "ensemble": _ensemble,
     "envelope": _envelope,
     "complement": _complement,
     "broadband": _broadband,

@@ -47,7 +47,7 @@ class Empirical:
         levels = LevelModel(*(known[f"level_{name}"] for name in ("mean", "scale", "weight", "factor")))
         total = (rms(highpart(cut.motion)) / rms(lowpass(cut.motion))).log()[:, None]
         balance = (levels_of(cut.motion) - total).mean(dim=0)
-        fitted = LevelModel.fit(cut.features, total, cut.events)
+        fitted = LevelModel.fit(cut.features, total, cut.events, cut.networks)
         return cls(levels, fitted, balance, known["mean_shape"], known["spectrum"])
 
 

@@ -96,12 +96,17 @@ def others(events: Sequence[int]) -> list[int]:
 
 
 def _errors(scores: Scores, shuffled: Tensor, events: Tensor) -> dict[str, float]:
-    """Standard errors of the constrained metrics; records of one event count as one."""
+    """Standard errors of the constrained metrics; records of one event count as one.
+
+    That of the highest coverage is one event at least: where all are covered one more may yet be missed.
+    """
     covered = {name: values.float() for name, values in scores.columns.items() if name.startswith("coverage/")}
     lowest, highest = (pick(covered.values(), key=lambda values: float(values.mean())) for pick in (min, max))
     lost = scores.columns["hf_envelope_correlation"] - shuffled
     pairs = {"coverage_lowest": lowest, "coverage_highest": highest, "shuffle_loss": lost}
-    return {name: standard_error(values, events) for name, values in pairs.items()}
+    found = {name: standard_error(values, events) for name, values in pairs.items()}
+    one_event = 1.0 / (len(events.unique()) + 1)
+    return {**found, "coverage_highest": max(one_event, found["coverage_highest"])}
 
 
 def _with_extremes(metrics: Mapping[str, float], shuffled: Tensor) -> dict[str, float]:

@@ -32,7 +32,7 @@ class Scores:
     """One row a record.
 
     Args:
-        columns: numbers that are averaged or, for residuals, also spread.
+        columns: numbers that are averaged or, for residuals, also spread; tables begin with the first of them.
         median_residuals: ln(median of samples / truth), by intensity measure.
     """
 
@@ -48,7 +48,7 @@ class Scores:
     @classmethod
     def _of_few(cls, samples: Tensor, truth: Tensor) -> Self:
         made, real = ({**measures(item), **durations(item)} for item in (samples, truth))
-        columns = {**_gate(samples, truth), **_envelopes(samples, truth), **_measures(made, real)}
+        columns = {**_envelopes(samples, truth), **_gate(samples, truth), **_measures(made, real)}
         bands = fourier_amplitude(samples, FOURIER_HZ).mean(dim=1) - fourier_amplitude(truth, FOURIER_HZ)
         for number, (low, high) in enumerate(pairwise(FOURIER_HZ)):
             columns[f"{_BIAS}{low:g}-{high:g}Hz"] = bands[:, number]
