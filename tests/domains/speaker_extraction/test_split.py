@@ -122,4 +122,4 @@ def test_offset_and_rumble_are_no_sound() -> None:
         cleaned(item.astype(np.float32), file_hz=RATE_HZ, rate_hz=RATE_HZ)[RATE_HZ:] for item in (voice, voice + rumble)
     )
     assert np.sqrt(np.mean((heard - clean) ** 2)) < 0.01 * 0.3
-    assert np.sqrt(np.mean(clean**2)) == pytest.approx(0.1 / np.sqrt(2.0), rel=0.01)
+    assert np.abs(clean - voice[RATE_HZ:])[:-RATE_HZ].max() < 0.1 * 0.01  # neither softer nor later
