@@ -177,7 +177,8 @@ def test_a_config_that_makes_no_sense_is_refused(distsys: Call, setting: str, me
 
 
 @pytest.mark.parametrize(
-    ("preset", "level"), [((), 0.95), (("--preset", "laptop"), 0.95), (("--preset", "demo"), 0.91)]
+    ("preset", "level"),
+    [((), 0.95), (("--preset", "laptop"), 0.95), (("--preset", "laptop_16k"), 0.95), (("--preset", "demo"), 0.91)],
 )
 def test_priors_of_the_search_follow_from_the_closed_form(distsys: Call, preset: tuple[str, ...], level: float) -> None:
     """In the search the weights allow a level that the final band would refuse; the final weights do not."""
