@@ -22,12 +22,14 @@ from distsys.domains.protocol import DataBundle
 from distsys.domains.speaker_extraction import SpeakerExtraction
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
 from distsys.domains.speaker_extraction.model import native
+from distsys.domains.speaker_extraction.model.live import Live
 from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.domains.speaker_extraction.model.scan import GatedScan
 
 BATCH = 4
 SHORT_BATCH, SHORT_S = 16, 1.0
 """Crops half as long, twice as many seconds a step."""
+LIVE_S = 4
 CROPS = ("mixture_s", "enrolment_s")
 ROUNDS = 9
 
@@ -84,6 +86,14 @@ def stepper(config: Config, model: Extractor, bundle: DataBundle, size: int = BA
     return step
 
 
+def live_hops_s(config: Config) -> list[float]:
+    """CPU seconds for each hop of a causal model that sound comes in to."""
+    model = Extractor(config.model_copy(update={"model": config.model.model_copy(update={"causal": True})})).eval()
+    live, hop = Live(model, 0.1 * torch.randn(LIVE_S * model.sample_rate_hz)), model.stft.hop
+    blocks = (0.1 * torch.randn(LIVE_S * model.sample_rate_hz)).split(hop)
+    return [cpu_s(partial(live.push, block)) for block in blocks]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speakers", type=Path, help="folder of speakers (default: synthetic voices)")
@@ -120,6 +130,9 @@ def main() -> None:
     print(
         f"{SHORT_BATCH} crops of {SHORT_S:g} s for {BATCH} of {length_s:g} s: {gain:.2f} times the mixture a CPU second"
     )
+    hops, hop_s = live_hops_s(config), config.model.window / 2 / config.data.sample_rate_hz
+    busy = statistics.median(hops) / hop_s
+    print(f"live, causal: {1e3 * statistics.median(hops):.1f} ms for each {1e3 * hop_s:.0f} ms of sound ({busy:.0%})")
 
 
 if __name__ == "__main__":

@@ -149,3 +149,17 @@ class GatedScan(nn.Module):
             else:
                 mixed, _ = _mix(*parts, self.run)
         return x + mixed
+
+    def step(
+        self, x: Float[Tensor, "*position width"], before: Float[Tensor, "*position hidden"] | None
+    ) -> tuple[Float[Tensor, "*position width"], Float[Tensor, "*position hidden"]]:
+        """The next place along the axis of a layer that only scans forward: output, and the state to go on from."""
+        hidden = self.out.shape[1]
+        values, gates = torch.addmm(self.bias, self.norm(x).view(-1, x.shape[-1]), self.inputs).split(
+            (hidden, 2 * hidden), dim=-1
+        )
+        keep, read = gates.sigmoid().chunk(2, dim=-1)
+        previous = torch.zeros_like(values) if before is None else before.view(-1, hidden)
+        state = torch.lerp(values, previous, keep)
+        mixed = (state * read) @ self.out[0]
+        return x + mixed.view_as(x), state.view(*x.shape[:-1], hidden)
