@@ -1,4 +1,4 @@
-"""CPU cost of target speaker extraction: mixing, training steps, and the scan beside an LSTM of the same size.
+"""CPU cost of target speaker extraction: mixing, training steps, and the scan beside its plain form and an LSTM.
 
     python benchmarks/extraction_cost.py [--speakers FOLDER]
 
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,16 @@ from torch import Tensor, nn
 from distsys.domains.protocol import DataBundle
 from distsys.domains.speaker_extraction import SpeakerExtraction
 from distsys.domains.speaker_extraction.config import Config, ModelConfig
+from distsys.domains.speaker_extraction.model import native
+from distsys.domains.speaker_extraction.model.live import Live
 from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.domains.speaker_extraction.model.scan import GatedScan
 
 BATCH = 4
+SHORT_BATCH, SHORT_S = 16, 1.0
+"""Crops half as long, twice as many seconds a step."""
+LIVE_S = 4
+CROPS = ("mixture_s", "enrolment_s")
 ROUNDS = 9
 
 
@@ -58,10 +65,16 @@ def cpu_s(call: Callable[[], object]) -> float:
     return time.process_time() - before
 
 
-def stepper(config: Config, model: Extractor, bundle: DataBundle) -> Callable[[], None]:
+def plain(step: Callable[[], None]) -> None:
+    """``step`` without the compiled scan."""
+    with patch.object(native, "serves", return_value=False):
+        step()
+
+
+def stepper(config: Config, model: Extractor, bundle: DataBundle, size: int = BATCH) -> Callable[[], None]:
     """One training step on a batch that is already there."""
     domain, optimizer = SpeakerExtraction(), torch.optim.AdamW(model.parameters(), fused=True)
-    batch = bundle.train.batch(range(BATCH), progress=1.0)
+    batch = bundle.train.batch(range(size), progress=1.0)
     generator = torch.Generator()
 
     def step() -> None:
@@ -71,6 +84,14 @@ def stepper(config: Config, model: Extractor, bundle: DataBundle) -> Callable[[]
         optimizer.zero_grad()
 
     return step
+
+
+def live_hops_s(config: Config) -> list[float]:
+    """CPU seconds for each hop of a causal model that sound comes in to."""
+    model = Extractor(config.model_copy(update={"model": config.model.model_copy(update={"causal": True})})).eval()
+    live, hop = Live(model, 0.1 * torch.randn(LIVE_S * model.sample_rate_hz)), model.stft.hop
+    blocks = (0.1 * torch.randn(LIVE_S * model.sample_rate_hz)).split(hop)
+    return [cpu_s(partial(live.push, block)) for block in blocks]
 
 
 def main() -> None:
@@ -84,19 +105,34 @@ def main() -> None:
     torch.manual_seed(0)
     scans = stepper(config, Extractor(config), bundle)
     lstms = stepper(config, with_lstms(Extractor(config), config.model), bundle)
-    times: dict[str, list[float]] = {"mixing": [], "scan": [], "lstm": []}
+    short = config.model_copy(update={"data": config.data.model_copy(update=dict.fromkeys(CROPS, SHORT_S))})
+    crops = stepper(short, Extractor(short), SpeakerExtraction().build_data(short, seed=0), SHORT_BATCH)
+    times: dict[str, list[float]] = {"mixing": [], "scan": [], "plain": [], "lstm": [], "crops": []}
+    for warm in (scans, partial(plain, scans), lstms, crops):
+        warm()
     for round_number in range(ROUNDS):
         start = round_number * BATCH
         mix = partial(bundle.train.batch, range(start, start + BATCH), progress=1.0)
         times["mixing"].append(cpu_s(mix) / BATCH)
         times["scan"].append(cpu_s(scans) / BATCH)
+        times["plain"].append(cpu_s(partial(plain, scans)) / BATCH)
         times["lstm"].append(cpu_s(lstms) / BATCH)
-    mixing, scan, lstm = (statistics.median(values) for values in times.values())
+        times["crops"].append(cpu_s(crops) / SHORT_BATCH)
+    mixing, scan, loop, lstm, crop = (statistics.median(values) for values in times.values())
     source, length_s = bundle.provenance["source"], config.data.mixture_s
     print(f"source: {source}, mixtures of {length_s:g} s, one thread, median of {ROUNDS}")
     print(f"{'mixing':<28}{1.0 / mixing:>9.0f} mixtures/s  {mixing / (mixing + scan):.2%} of a training step")
-    print(f"{'training, gated scan':<28}{1.0 / scan:>9.1f} mixtures/s")
+    how = "compiled" if native.serves(torch.zeros(1, 3), 1) else "no compiler: plain"
+    print(f"{'training, gated scan':<28}{1.0 / scan:>9.1f} mixtures/s  ({how})")
+    print(f"{'training, scan not compiled':<28}{1.0 / loop:>9.1f} mixtures/s  ratio {loop / scan:.2f}")
     print(f"{'training, LSTM in its place':<28}{1.0 / lstm:>9.1f} mixtures/s  ratio {lstm / scan:.2f}")
+    gain = (SHORT_S / crop) / (length_s / scan)
+    print(
+        f"{SHORT_BATCH} crops of {SHORT_S:g} s for {BATCH} of {length_s:g} s: {gain:.2f} times the mixture a CPU second"
+    )
+    hops, hop_s = live_hops_s(config), config.model.window / 2 / config.data.sample_rate_hz
+    busy = statistics.median(hops) / hop_s
+    print(f"live, causal: {1e3 * statistics.median(hops):.1f} ms for each {1e3 * hop_s:.0f} ms of sound ({busy:.0%})")
 
 
 if __name__ == "__main__":

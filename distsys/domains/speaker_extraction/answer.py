@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distsys.domains.protocol import Prediction
 from distsys.domains.speaker_extraction.config import Request
+from distsys.domains.speaker_extraction.data.cleaning import cleaned
 from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.errors import DataError
 from distsys.shapes import Float
@@ -32,10 +33,10 @@ def predict(model: Extractor, request: Request) -> Prediction:
     """
     mixture, rate_hz = read_channels(request.mixture, may_clip=True)
     model_hz, enrolment = model.sample_rate_hz, _enrolment(model, request)
-    mixture = without_offset(mixture)
     channels = [_extracted(model, channel, rate_hz, request.mixture, enrolment) for channel in mixture.T]
     restored = np.stack(channels, axis=1)
-    drop_db = float(energy_db(torch.from_numpy(mixture.T.ravel())) - energy_db(torch.from_numpy(restored.T.ravel())))
+    heard = torch.from_numpy(without_offset(mixture).T.ravel())
+    drop_db = float(energy_db(heard) - energy_db(torch.from_numpy(restored.T.ravel())))
     summary = {
         "seconds": round(len(mixture) / rate_hz, 3),
         "sample_rate_hz": rate_hz,
@@ -97,7 +98,7 @@ def _fade(length: int, overlap: int) -> Tensor:
 
 def _enrolment(model: Extractor, request: Request) -> Tensor:
     channels, rate_hz = read_channels(request.enrol)
-    samples = without_offset(channels.mean(axis=1))
+    samples = channels.mean(axis=1)
     used = _at_model_rate(model, samples[: round(_ENROLMENT_S * rate_hz)], rate_hz, request.enrol)
     if is_silent(used.numpy()):
         raise DataError(
@@ -109,10 +110,10 @@ def _enrolment(model: Extractor, request: Request) -> Tensor:
 
 def _at_model_rate(model: Extractor, samples: np.ndarray, rate_hz: int, path: Path) -> Tensor:
     model_hz, window = model.sample_rate_hz, model.stft.size
-    result = resampled(samples, up=model_hz, down=rate_hz)
+    result = cleaned(samples, file_hz=rate_hz, rate_hz=model_hz)
     if len(result) < window:
         raise DataError(
             f"{path}: lasts {1000.0 * len(result) / model_hz:.0f} ms",
             expected=f"at least one frame of the model, {1000.0 * window / model_hz:.0f} ms; seconds are better",
         )
-    return torch.from_numpy(np.ascontiguousarray(result))
+    return torch.from_numpy(result)

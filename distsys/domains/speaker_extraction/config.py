@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -33,8 +34,17 @@ class DataConfig(Section):
     """YAML file, speaker folder to person: folders of one person count as one speaker."""
     noise: DataPath | None = None
     """Folder of noise recordings."""
+    noise_source: str = r"(\d+-\d+)-[A-Z]\b|([^/]+)/ch\d+"
+    """Regular expression on their names whose group says what they are parts of; a name without a match is its own
+    source. Parts of one source stay in one set. The default knows takes of ESC-50 and channels of DEMAND."""
     rooms: DataPath | None = None
     """Folder of room impulse responses; every speaker of a mixture gets one, drawn at random."""
+    librimix: DataPath | None = None
+    """Metadata file of Libri2Mix (``.../metadata/mixture_test_mix_clean.csv``), a test group of its own."""
+    librimix_enrolments: DataPath | None = None
+    """SpeakerBeam's list of enrolments for it: ``map_mixture2enrollment`` or ``mixture2enrollment.csv``."""
+    librimix_items: PositiveInt | None = None
+    """Queries of it; null takes all 6,000, about 0.6 MB each at 8 kHz."""
     sample_rate_hz: Annotated[int, Field(ge=2000)] = 8000
     mixture_s: PositiveFloat = 2.0
     """Of training items, as is ``enrolment_s``."""
@@ -81,8 +91,14 @@ class DataConfig(Section):
             raise ValueError(f"synthetic_s {self.synthetic_s:g} makes two utterances, each below {longest_s:g} s")
         if 1.0 not in self.speeds or len(set(self.speeds)) < len(self.speeds):
             raise ValueError(f"speeds {self.speeds} must hold 1 and nothing twice")
+        try:
+            re.compile(self.noise_source)
+        except re.error as error:
+            raise ValueError(f"noise_source '{self.noise_source}' is no regular expression ({error})") from None
         if self.noise is None and (self.noise_share > 0.0 or self.enrolment_noise_share > 0.0):
             raise ValueError("noise_share and enrolment_noise_share need a folder: set data.noise")
+        if (self.librimix is None) is not (self.librimix_enrolments is None):
+            raise ValueError("librimix and librimix_enrolments are set together")
         return self
 
 

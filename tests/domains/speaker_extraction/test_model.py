@@ -103,6 +103,22 @@ def test_the_base_model_is_built_and_has_gradients() -> None:
     assert all(item.grad is not None and bool(item.grad.isfinite().all()) for item in made.parameters())
 
 
+def test_the_model_for_16_khz_hears_up_to_8_khz_in_frames_as_long() -> None:
+    path = Path(__file__).parents[3] / "configs" / "speaker_extraction.yaml"
+    usual, wide = (
+        validate_layers(read_layers(path, preset=preset, overrides=()), config_type(Config))
+        for preset in ("laptop", "laptop_16k")
+    )
+    assert isinstance(usual, Config) and isinstance(wide, Config)
+    assert wide.model.window / wide.data.sample_rate_hz == usual.model.window / usual.data.sample_rate_hz
+    assert (usual.data.speeds, usual.data.ta_from) == (wide.data.speeds, wide.data.ta_from)
+    narrow, made = Extractor(usual), Extractor(wide)
+    assert made.bands.num_bands == narrow.bands.num_bands + 5
+    with torch.no_grad():
+        hiss = torch.sin(torch.arange(8000) * (2.0 * torch.pi * 6000.0 / 16000.0))[None]
+        assert float(made(hiss, sound(1, 1, 8000)).square().mean()) > 0.1  # a sound above 4 kHz is handed on
+
+
 def test_a_new_model_hands_on_the_mixture_a_little_softer() -> None:
     torch.manual_seed(0)
     with torch.no_grad():

@@ -67,7 +67,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "stereo": (lambda path: write(path, noise(16000).reshape(8000, 2)), "2 channels"),
     "silent": (lambda path: write(path, np.zeros(8000)), "is silent"),
     "offset": (lambda path: write(path, 0.2 + 1e-4 * noise(8000)), "is silent"),
-    "empty band": (lambda path: write(path, np.sin(np.arange(64000) * 2.5), 32000), "holds nothing below 4000 Hz"),
+    "empty band": (lambda path: write(path, np.sin(np.arange(64000) * 2.5), 32000), "holds nothing from 50 to 4000 Hz"),
     "nan": (lambda path: write(path, np.full(8000, np.nan)), "NaN or infinity"),
     "clipped": (lambda path: write(path, np.clip(20.0 * noise(8000), -1.0, 1.0)), "clipped"),
     "short": (lambda path: write(path, noise(1000)), "lasts 0.12 s"),

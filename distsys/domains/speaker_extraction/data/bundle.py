@@ -13,6 +13,7 @@ from distsys.domains.kit import part_seed
 from distsys.domains.protocol import Batch, DataBundle, EvalSet
 from distsys.domains.speaker_extraction.config import Config, DataConfig
 from distsys.domains.speaker_extraction.data.corpus import Voices, with_speeds
+from distsys.domains.speaker_extraction.data.librimix import read_librimix
 from distsys.domains.speaker_extraction.data.material import Material, gather_material
 from distsys.domains.speaker_extraction.data.mixing import Mixer, MixtureSource
 from distsys.domains.speaker_extraction.data.picker import Picker
@@ -65,13 +66,14 @@ def validation_set(data: DataConfig, *, seed: int) -> EvalSet:
 
 @reused
 def test_set(data: DataConfig, *, seed: int) -> EvalSet:
-    """Mixtures of the test speakers, of those held out, and of the test speakers in noise."""
+    """Mixtures of the test speakers, of those held out, of the test speakers in noise, and those of Libri2Mix."""
     material, number = gather_material(data, seed=seed), data.test_items
     parts = [_frozen(data, material.voices["test"], seed, name="test", num_queries=number)]
     if material.holdout:
         parts.append(_frozen(data, material.holdout, seed, name="holdout", num_queries=number))
     if data.noise is not None:
         parts.append(_frozen(data, material.voices["test"], seed, name="noisy", num_queries=number))
+    parts.append(_Frozen(*read_librimix(data)))
     return _joined(parts)
 
 

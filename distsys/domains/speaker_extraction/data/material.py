@@ -11,10 +11,11 @@ import numpy as np
 from distsys.config.reuse import reused
 from distsys.domains.faults import Faults
 from distsys.domains.speaker_extraction.config import DataConfig
+from distsys.domains.speaker_extraction.data.cleaning import cleaned
 from distsys.domains.speaker_extraction.data.corpus import Voices
 from distsys.domains.speaker_extraction.data.speakers import Speakers, read_speakers
-from distsys.domains.speaker_extraction.data.split import Part, split_places, split_speakers
-from distsys.domains.speaker_extraction.data.surroundings import read_noise, read_rooms
+from distsys.domains.speaker_extraction.data.split import Part, split_sources, split_speakers
+from distsys.domains.speaker_extraction.data.surroundings import read_noise, read_rooms, source_of
 from distsys.domains.speaker_extraction.data.synthetic import synthetic_voices
 from distsys.errors import DataError
 
@@ -41,7 +42,7 @@ class _Everything:
     source: str
     speakers: Speakers
     noise: Voices
-    rooms: np.ndarray | None
+    rooms: Mapping[str, np.ndarray] | None
     faults: Faults
 
 
@@ -58,13 +59,12 @@ def gather_material(data: DataConfig, *, seed: int) -> Material:
     others = [name for name in voices if name not in held]
     least = max(_LEAST_SPEAKERS, 2 + data.max_interferers)
     _require_speakers(found, others=len(others), held=len(held), least=least, holdout=data.holdout)
-    train, validation, test = split_speakers(others, least=least, seed=seed)
-    sides: dict[Part, list[str]] = {"train": train, "validation": validation, "test": test}
-    places = split_places(len(noise), seed=seed)
+    sides = split_speakers(others, least=least, seed=seed)
+    noises = split_sources({name: source_of(name, data) for name in noise}, seed=seed)
     return Material(
         voices={part: _only(voices, names) for part, names in sides.items()},
         holdout=_only(voices, held),
-        noise={part: _only(noise, [list(noise)[place] for place in places[part]]) for part in places},
+        noise={part: _only(noise, names) for part, names in noises.items()},
         rooms=rooms if rooms is None else _dealt(rooms, seed=seed),
         source=found.source,
         left_out=tuple(line.splitlines()[0] for line in found.faults.lines),
@@ -87,9 +87,9 @@ def _read_everything(data: DataConfig, *, seed: int) -> _Everything:
 
 
 def _synthetic(data: DataConfig, *, seed: int) -> dict[str, list[np.ndarray]]:
-    return synthetic_voices(
-        data.synthetic_speakers, seconds=data.synthetic_s, sample_rate_hz=data.sample_rate_hz, seed=seed
-    )
+    rate_hz = data.sample_rate_hz
+    voices = synthetic_voices(data.synthetic_speakers, seconds=data.synthetic_s, sample_rate_hz=rate_hz, seed=seed)
+    return {name: [cleaned(item, file_hz=rate_hz, rate_hz=rate_hz) for item in items] for name, items in voices.items()}
 
 
 def _require_speakers(found: _Everything, *, others: int, held: int, least: int, holdout: str | None) -> None:
@@ -110,5 +110,6 @@ def _only(voices: Voices, names: Iterable[str]) -> Voices:
     return {name: voices[name] for name in names}
 
 
-def _dealt(rooms: np.ndarray, *, seed: int) -> dict[Part, np.ndarray]:
-    return {part: rooms[places] for part, places in split_places(len(rooms), seed=seed).items()}
+def _dealt(rooms: Mapping[str, np.ndarray], *, seed: int) -> dict[Part, np.ndarray]:
+    parts = split_sources({name: name for name in rooms}, seed=seed)
+    return {part: np.stack([rooms[name] for name in names]) for part, names in parts.items()}

@@ -11,8 +11,8 @@ NUM_QUERIES = 2
 """Each mixture is asked for two speakers, so that the work of its first layers is shared."""
 ABSENT = -1
 """In place of the index of a source, where the speaker asked for is not in the mixture."""
-GROUPS = ("", "holdout", "noisy")
-"""Of a frozen set: speakers like those of training, those of ``data.holdout``, and mixtures with noise."""
+GROUPS = ("", "holdout", "noisy", "librimix")
+"""Of a frozen set: speakers like those of training, those of ``data.holdout``, mixtures with noise, and Libri2Mix."""
 
 
 def present_in(batch: Batch) -> Bool[Tensor, "batch queries"]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from distsys.domains.faults import Faults
+from distsys.domains.speaker_extraction.data.cleaning import RUMBLE_HZ, cleaned
 from distsys.errors import DataError
-from distsys.signals.audio import SUFFIXES, read_audio, rms_about_mean, without_offset
+from distsys.signals.audio import SUFFIXES, read_audio, rms_about_mean
 from distsys.signals.resampling import resampled
 
 _LEAST_S = 0.5
@@ -44,19 +45,21 @@ def read_recording(
     *,
     least_s: float = _LEAST_S,
     may_clip: bool = False,
-    keeps_offset: bool = True,
+    is_sound: bool = True,
 ) -> np.ndarray | None:
-    """Samples [time] of one file at ``rate_hz``, or None after its fault was noted."""
+    """Samples [time] of one file at ``rate_hz``, or None after its fault was noted; a sound is cleaned."""
     try:
         samples, file_hz = read_audio(path, may_clip=may_clip)
-        samples = samples if keeps_offset else without_offset(samples)
-        return _at_rate(path, samples, file_hz, rate_hz, least_s=least_s)
+        _require_enough(path, samples, file_hz, rate_hz, least_s=least_s)
+        if not is_sound:
+            return resampled(samples, up=rate_hz, down=file_hz)
+        return _in_band(path, samples, cleaned(samples, file_hz=file_hz, rate_hz=rate_hz), rate_hz)
     except DataError as error:
         faults.note(error)
         return None
 
 
-def _at_rate(path: Path, samples: np.ndarray, file_hz: int, rate_hz: int, *, least_s: float) -> np.ndarray:
+def _require_enough(path: Path, samples: np.ndarray, file_hz: int, rate_hz: int, *, least_s: float) -> None:
     if file_hz < rate_hz:
         raise DataError(
             f"{path}: {file_hz} Hz beside data.sample_rate_hz {rate_hz}: its missing band would give the speaker away",
@@ -67,9 +70,12 @@ def _at_rate(path: Path, samples: np.ndarray, file_hz: int, rate_hz: int, *, lea
             f"{path}: lasts {len(samples) / file_hz:.2f} s",
             fix=f"leave it out: recordings need at least {least_s:g} s",
         )
-    result = resampled(samples, up=rate_hz, down=file_hz)
+
+
+def _in_band(path: Path, samples: np.ndarray, result: np.ndarray, rate_hz: int) -> np.ndarray:
     if rms_about_mean(result) < _LEAST_BAND * rms_about_mean(samples):
         raise DataError(
-            f"{path}: holds nothing below {rate_hz // 2} Hz", fix="leave it out, or raise data.sample_rate_hz"
+            f"{path}: holds nothing from {RUMBLE_HZ:g} to {rate_hz // 2} Hz",
+            fix="leave it out, or raise data.sample_rate_hz",
         )
     return result

@@ -92,7 +92,7 @@ def _recordings(folders: list[Path], aliases: Mapping[str, str], rate_hz: int, f
         if not paths:
             faults.add(f"{folder}: no recordings", fix="remove the folder, or fill it with .wav or .flac files")
         for path in paths:
-            samples = read_recording(path, rate_hz, faults, keeps_offset=False)
+            samples = read_recording(path, rate_hz, faults)
             if samples is not None:
                 yield _Recording(aliases.get(folder.name, folder.name), folder.name, path, samples)
 

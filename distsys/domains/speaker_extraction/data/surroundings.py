@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from distsys.domains.faults import Faults
@@ -30,28 +32,38 @@ def read_noise(config: DataConfig, faults: Faults) -> dict[str, list[np.ndarray]
             f"{config.noise}: {len(found)} noise recordings; {faults.summary()}",
             expected=f"at least {_LEAST_NOISES}: one is kept for validation and one for testing",
         )
+    if (sources := len({source_of(name, config) for name in found})) < _LEAST_NOISES:
+        raise DataError(
+            f"{config.noise}: {len(found)} noise recordings of {sources} sources by data.noise_source "
+            f"'{config.noise_source}'",
+            expected=f"at least {_LEAST_NOISES}: those of one source stay in one set",
+        )
     return found
 
 
-def read_rooms(config: DataConfig, faults: Faults) -> np.ndarray | None:
-    """Impulse responses [rooms, taps], the direct sound first, or None when the config names no folder.
+def source_of(name: str, config: DataConfig) -> str:
+    """What the noise recording ``name`` is a part of: what ``data.noise_source`` finds in its name, or itself."""
+    found = re.search(config.noise_source, name)
+    return name if found is None else next((part for part in found.groups() if part), found[0])
+
+
+def read_rooms(config: DataConfig, faults: Faults) -> dict[str, np.ndarray] | None:
+    """Impulse responses [taps] by file, the direct sound first, or None when the config names no folder.
 
     Raises:
         DataError: the folder is missing or holds too few.
     """
     if config.rooms is None:
         return None
-    found = []
+    found = {}
     for path in audio_files(require_folder(config.rooms, "room impulse responses"), faults):
-        samples = read_recording(path, config.sample_rate_hz, faults, least_s=0.0, may_clip=True)
+        samples = read_recording(path, config.sample_rate_hz, faults, least_s=0.0, may_clip=True, is_sound=False)
         if samples is not None:
-            found.append(samples[int(np.argmax(np.abs(samples))) :])
+            found[str(path.relative_to(config.rooms))] = samples[int(np.argmax(np.abs(samples))) :]
     if len(found) < _LEAST_ROOMS:
         raise DataError(
             f"{config.rooms}: {len(found)} room impulse responses; {faults.summary()}",
             expected=f"at least {_LEAST_ROOMS} .wav or .flac files: some are kept for validation and testing",
         )
-    rooms = np.zeros((len(found), max(len(item) for item in found)), dtype=np.float32)
-    for row, item in zip(rooms, found, strict=True):
-        row[: len(item)] = item
-    return rooms
+    taps = max(len(item) for item in found.values())
+    return {name: np.pad(item, (0, taps - len(item))) for name, item in found.items()}

@@ -25,7 +25,7 @@ _SHARPNESS = 3.0
 """Of attention to begin with: scores that are summed over bands with fresh weights hardly differ."""
 _START_GAIN = 0.6
 """Masks begin as this times the mixture: at once no worse than the mixture, and with a gradient to grow or shrink."""
-_SILENCE = 1e-8
+SILENCE = 1e-8
 
 
 class BandLinear(nn.Module):
@@ -163,9 +163,9 @@ def rms_of(spectrum: Complex[Tensor, "batch bins frames"], *, causal: bool) -> F
     """RMS over bins and frames; over the frames so far when ``causal``."""
     power = torch.view_as_real(spectrum).square().sum(dim=(1, -1))[:, None] / spectrum.shape[1]
     if not causal:
-        return power.mean(dim=2, keepdim=True).sqrt().clamp(min=_SILENCE)
+        return power.mean(dim=2, keepdim=True).sqrt().clamp(min=SILENCE)
     frames_so_far = torch.ones_like(power).cumsum(dim=2)
-    return (power.cumsum(dim=2) / frames_so_far).sqrt().clamp(min=_SILENCE)
+    return (power.cumsum(dim=2) / frames_so_far).sqrt().clamp(min=SILENCE)
 
 
 def _heads(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distsys.domains.speaker_extraction.model import native
 from distsys.shapes import Float
 
 Run = Callable[[Tensor, Tensor, int, bool], Tensor]
@@ -44,19 +45,49 @@ def scan_adjoint(gradient: Tensor, keep: Tensor, axis: int, reverse: bool) -> Te
     return gradient
 
 
-def _mix(x: Tensor, inputs: Tensor, bias: Tensor, out: Tensor, axis: int, run: Run) -> tuple[Tensor, list[Tensor]]:
-    """The layer's output; the projected inputs (values, then both gates after their sigmoid) and each one's states."""
-    hidden = out.shape[1]
-    flat = x.reshape(-1, x.shape[-1])
-    projected = torch.addmm(bias, flat, inputs).view((*x.shape[:-1], 3 * hidden))
+def plain_forward(projected: Tensor, bias: Tensor, directions: int, axis: int, run: Run) -> tuple[Tensor, Tensor]:
+    """What ``native.forward`` gives."""
+    hidden = projected.shape[-1] // 3
+    projected += bias
     projected[..., hidden:].sigmoid_()
     values, keep, read = projected.split(hidden, dim=-1)
-    mixed, saved = torch.zeros_like(flat), [projected]
-    for direction in range(len(out)):
-        states = run(values, keep, axis, direction == 1)
-        mixed.addmm_((states * read).view(-1, hidden), out[direction])
-        saved.append(states)
-    return mixed.view_as(x), saved
+    states = torch.stack([run(values, keep, axis, direction == 1) for direction in range(directions)], dim=-2)
+    return states, states * read[..., None, :]
+
+
+def plain_backward(by_gated: Tensor, projected: Tensor, states: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``native.backward`` gives."""
+    hidden, inner = states.shape[-1], states.shape[axis] - 1
+    values, keep, read = projected.split(hidden, dim=-1)
+    result = torch.zeros_like(projected)
+    by_value, by_keep, by_read = result.split(hidden, dim=-1)
+    for direction, (gradient, state) in enumerate(zip(by_gated.unbind(-2), states.unbind(-2), strict=True)):
+        by_read.addcmul_(gradient, state)
+        by_state = scan_adjoint(gradient * read, keep, axis, direction == 1)
+        before, after, edge = (1, 0, inner) if direction == 1 else (0, 1, 0)
+        difference = state.narrow(axis, before, inner) - values.narrow(axis, after, inner)
+        by_keep.narrow(axis, after, inner).addcmul_(difference, by_state.narrow(axis, after, inner))
+        at_edge = values.narrow(axis, edge, 1), by_state.narrow(axis, edge, 1)
+        by_keep.narrow(axis, edge, 1).addcmul_(*at_edge, value=-1.0)
+        by_value += by_state
+    by_value.addcmul_(by_value, keep, value=-1.0)
+    by_gates, gates = result[..., hidden:], projected[..., hidden:]
+    torch.ops.aten.sigmoid_backward.grad_input(by_gates, gates, grad_input=by_gates)
+    return result, states * read[..., None, :], result.view(-1, 3 * hidden).sum(0)
+
+
+def _mix(
+    x: Tensor, inputs: Tensor, bias: Tensor, out: Tensor, axis: int, run: Run
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The layer's output; the projected inputs (values, then both gates after their sigmoid) and the states."""
+    directions, hidden, width = out.shape
+    projected = (x.reshape(-1, width) @ inputs).view((*x.shape[:-1], 3 * hidden))
+    if run is scan and native.serves(projected, hidden):
+        states, gated = native.forward(projected, bias, directions, axis)
+    else:
+        states, gated = plain_forward(projected, bias, directions, axis, run)
+    mixed = gated.view(-1, directions * hidden) @ out.view(-1, width)
+    return mixed.view_as(x), (projected, states)
 
 
 class _Mix(torch.autograd.Function):
@@ -74,35 +105,15 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, inputs, out, projected, *states = ctx.saved_tensors
-        hidden = out.shape[1]
-        flat, gradient = x.reshape(-1, x.shape[-1]), gradients[0].reshape(-1, x.shape[-1])
-        read = projected[..., 2 * hidden :]
-        by_read = [(gradient @ item.T).view_as(state) for item, state in zip(out, states, strict=True)]
-        by_out = torch.stack([(state * read).view(-1, hidden).T @ gradient for state in states])
-        by_projected = _through_scans(by_read, projected, states, ctx.axis)
-        return (by_projected @ inputs.T).view_as(x), flat.T @ by_projected, by_projected.sum(0), by_out, None
-
-
-def _through_scans(by_read: list[Tensor], projected: Tensor, states: list[Tensor], axis: int) -> Tensor:
-    """Gradient [positions, 3 hidden] of the projected inputs, before the sigmoid of their gates."""
-    hidden, inner = states[0].shape[-1], states[0].shape[axis] - 1
-    values, keep, read = projected.split(hidden, dim=-1)
-    result = torch.zeros_like(projected)
-    by_value, by_keep, by_gate = result.split(hidden, dim=-1)
-    for direction, (gradient, state) in enumerate(zip(by_read, states, strict=True)):
-        by_gate.addcmul_(gradient, state)
-        by_state = scan_adjoint(gradient.mul_(read), keep, axis, direction == 1)
-        before, after, edge = (1, 0, inner) if direction == 1 else (0, 1, 0)
-        difference = state.narrow(axis, before, inner) - values.narrow(axis, after, inner)
-        by_keep.narrow(axis, after, inner).addcmul_(difference, by_state.narrow(axis, after, inner))
-        at_edge = values.narrow(axis, edge, 1), by_state.narrow(axis, edge, 1)
-        by_keep.narrow(axis, edge, 1).addcmul_(*at_edge, value=-1.0)
-        by_value += by_state
-    by_value.addcmul_(by_value, keep, value=-1.0)
-    by_gates, gates = result[..., hidden:], projected[..., hidden:]
-    torch.ops.aten.sigmoid_backward.grad_input(by_gates, gates, grad_input=by_gates)
-    return result.view(-1, 3 * hidden)
+        x, inputs, out, projected, states = ctx.saved_tensors
+        directions, hidden, width = out.shape
+        flat, gradient = x.reshape(-1, width), gradients[0].reshape(-1, width)
+        by_gated = (gradient @ out.view(-1, width).T).view_as(states)
+        through = native.backward if native.serves(projected, hidden) else plain_backward
+        by_projected, gated, by_bias = through(by_gated, projected, states, ctx.axis)
+        by_projected = by_projected.view(-1, 3 * hidden)
+        by_out = (gated.view(-1, directions * hidden).T @ gradient).view_as(out)
+        return (by_projected @ inputs.T).view_as(x), flat.T @ by_projected, by_bias, by_out, None
 
 
 class GatedScan(nn.Module):
@@ -138,3 +149,17 @@ class GatedScan(nn.Module):
             else:
                 mixed, _ = _mix(*parts, self.run)
         return x + mixed
+
+    def step(
+        self, x: Float[Tensor, "*position width"], before: Float[Tensor, "*position hidden"] | None
+    ) -> tuple[Float[Tensor, "*position width"], Float[Tensor, "*position hidden"]]:
+        """The next place along the axis of a layer that only scans forward: output, and the state to go on from."""
+        hidden = self.out.shape[1]
+        values, gates = torch.addmm(self.bias, self.norm(x).view(-1, x.shape[-1]), self.inputs).split(
+            (hidden, 2 * hidden), dim=-1
+        )
+        keep, read = gates.sigmoid().chunk(2, dim=-1)
+        previous = torch.zeros_like(values) if before is None else before.view(-1, hidden)
+        state = torch.lerp(values, previous, keep)
+        mixed = (state * read) @ self.out[0]
+        return x + mixed.view_as(x), state.view(*x.shape[:-1], hidden)

@@ -11,6 +11,7 @@ from distsys.domains.kit import named
 from distsys.domains.protocol import Batch, EvalSet, Evaluation
 from distsys.domains.speaker_extraction.data.queries import group_of
 from distsys.domains.speaker_extraction.model.network import Extractor
+from distsys.domains.speaker_extraction.score.conditions import Conditions
 from distsys.domains.speaker_extraction.score.examples import Example, chosen_examples
 from distsys.domains.speaker_extraction.score.metrics import Scores
 
@@ -38,11 +39,21 @@ def evaluate(model: Extractor, data: EvalSet) -> Evaluation:
     main = scores[""]
     pairs = [pair for pair in zip(data.batches, estimates, strict=True) if group_of(pair[0]) == ""]
     return Evaluation(
-        summaries(scores),
+        summaries(scores) | _by_condition(data, main),
         main.si_sdr[main.present].double().cpu().numpy(),
         Found(scores, chosen_examples(pairs, main)),
         errors=main.errors(),
     )
+
+
+def _by_condition(data: EvalSet, main: Scores) -> dict[str, float]:
+    """Of the main group, where the set says what it is made of."""
+    batches = [batch for batch in data.batches if group_of(batch) == ""]
+    lines = data.manifest[: sum(len(batch["asked"]) for batch in batches)]  # the main group comes first
+    if not lines:
+        return {}
+    gained, present = (item.cpu().numpy() for item in (main.gained.double(), main.present))
+    return Conditions.of(batches, lines).summary(gained, present)
 
 
 def scores_by_group(batches: Iterable[Batch], estimates: Iterable[Tensor]) -> dict[str, Scores]:

@@ -18,10 +18,16 @@ from distsys.domains.speaker_extraction.model.network import Extractor
 from distsys.domains.speaker_extraction.score.evaluation import Found
 from distsys.domains.speaker_extraction.score.examples import Example
 from distsys.domains.speaker_extraction.score.metrics import Scores
+from distsys.domains.speaker_extraction.score.presence import Roc
 
 _BLUE, _RED, _GREY = "#2b6cb0", "#c53030", "#a0aec0"
 _RANGE_DB = 70.0
-_GROUP_NAMES = {"": "unseen speakers", "holdout": "holdout speakers", "noisy": "unseen speakers, noise"}
+_GROUP_NAMES = {
+    "": "unseen speakers",
+    "holdout": "holdout speakers",
+    "noisy": "unseen speakers, noise",
+    "librimix": "Libri2Mix",
+}
 
 
 def figures(model: Extractor, data: EvalSet, evaluation: Evaluation) -> Mapping[str, Figure]:
@@ -32,7 +38,7 @@ def figures(model: Extractor, data: EvalSet, evaluation: Evaluation) -> Mapping[
         "Spectrograms": _spectrograms(found.examples, model.sample_rate_hz),
         "Gain of every query": _gains(found.scores),
         "Levels": _levels(found.scores[""]),
-    }
+    } | _presence(found.scores[""])
 
 
 def _spectrograms(examples: Sequence[Example], rate_hz: int) -> Figure:
@@ -109,6 +115,19 @@ def _levels(scores: Scores) -> Figure:
     labelled(drop, x="mixture over estimate, dB", y="queries", title="how much quieter than the mixture")
     drop.legend(fontsize=8)
     return figure
+
+
+def _presence(scores: Scores) -> dict[str, Figure]:
+    """Mistakes about who is there against each other, where somebody is absent."""
+    if bool(scores.present.all()):
+        return {}
+    curve, figure = Roc.of(scores.drop, scores.present), Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(100.0 * _array(curve.false_alarm), 100.0 * _array(curve.miss), color=_BLUE, drawstyle="steps-post")
+    axes.plot([0.0, 100.0], [100.0, 0.0], color=_GREY, linewidth=1.0)
+    title = f"told by the level drop; area {curve.summary()['presence_auc']:.3f}"
+    labelled(axes, x="absent speakers taken for present, %", y="present ones missed, %", title=title)
+    return {"Is the speaker there": figure}
 
 
 def _array(values: Tensor) -> np.ndarray:

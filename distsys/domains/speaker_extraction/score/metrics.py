@@ -12,6 +12,7 @@ from torch import Tensor
 from distsys.domains.protocol import Batch
 from distsys.domains.speaker_extraction.data.queries import present_in, target_of
 from distsys.domains.speaker_extraction.model.losses import rms_ratio, si_sdr_db
+from distsys.domains.speaker_extraction.score.presence import Roc
 from distsys.shapes import Bool, Float
 from distsys.signals.ensembles import standard_error
 from distsys.signals.levels import energy_db
@@ -96,6 +97,7 @@ class Scores:
             found["ta_attenuation_db"] = float(self.drop[~present].double().mean())
             found["ta_quiet_share"] = float((self.drop[~present] >= _QUIET_DB).double().mean())
             found["ta_specific_db"] = found["ta_attenuation_db"] - found["tp_level_drop_db"]
+            found |= Roc.of(self.drop, present).summary()
         return found
 
 
