@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distsys.commands.output import show, write_answer
 from distsys.errors import UsageError
-from distsys.options import Parser
+from distsys.parser import Parser
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

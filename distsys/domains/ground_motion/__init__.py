@@ -40,8 +40,8 @@ class GroundMotion(DomainInRooms[Config, "Committee"]):
         Constraint(
             "coverage_lowest",
             low=0.8,
-            fix="where coverage/envelope is lowest raise model.dropout; else levels are unlike those of training, which no "
-            "setting of the network moves: add records of other events and networks",
+            fix="raise model.dropout where coverage/envelope is lowest; else levels are unlike those of training, "
+            "which no setting of the network moves: add records of other events and networks",
         ),
         Constraint("coverage_highest", high=0.98, fix="add earthquakes: the spread is too large to mean anything"),
         Constraint("shuffle_loss", low=0.1, fix="the conditioning is ignored: train longer, or look for a dead path"),
