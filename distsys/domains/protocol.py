@@ -200,7 +200,11 @@ class Domain(Protocol[ConfigT, ModelT]):
     # Class attributes too; read-only here, so that one of a narrower type (a request of its own, three terms) fits.
     @property
     def request(self) -> type[BaseModel]:
-        """What ``predict`` is asked; its fields become options of ``distsys predict <name>``."""
+        """What ``predict`` is asked; its fields become options of ``distsys predict <name>``.
+
+        Where a folder is asked about, files that match a pattern in its class variable ``beside``, if it has one, are
+        left out: they say more of the others.
+        """
         ...
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
 import pytest
 
 from distsys.domains.faults import Faults
@@ -41,6 +42,20 @@ def test_the_unit_of_a_file_can_be_said(tmp_path: Path) -> None:
     (_, other), faults = read(tmp_path, "file,unit\nb.npz,m/s2\n")
     assert faults == []
     assert other.samples[2000] == pytest.approx(some_record().samples[2000] / 9.80665)
+
+
+def test_a_record_of_many_in_a_file_is_told_by_its_key(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        for key in ("one", "two"):
+            file.create_dataset(f"rec/{key}", data=some_record().samples).attrs.update(dt=0.01, event="a folder")
+    table = "file,event,vs30_m_s\nall.h5,,500\nall.h5/rec/two,Landers,\nall.h5/rec/three,Hector Mine,\n"
+    (tmp_path / "metadata.csv").write_text(table)
+    faults = Faults(tmp_path)
+    found = read_records(DataConfig(records=[tmp_path]), faults)
+    assert [record.event for record in found] == ["a folder", "Landers"]
+    assert [record.metadata.vs30_m_s for record in found] == [500.0, 500.0]
+    (line,) = faults.lines
+    assert "metadata.csv, line 4: no record 'all.h5/rec/three'" in line
 
 
 @pytest.mark.parametrize(

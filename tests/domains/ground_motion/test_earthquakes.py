@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from distsys.domains.ground_motion.config import DataConfig
 from distsys.domains.ground_motion.data.earthquakes import Named, are_perhaps_one, likeness, merged, name_of
 from distsys.domains.ground_motion.data.folds import split
-from distsys.domains.ground_motion.data.grouping import grouped
+from distsys.domains.ground_motion.data.grouping import grouped, named
 from distsys.domains.ground_motion.data.origins import DATE_S, YEAR_S, Origin
 from distsys.domains.ground_motion.data.records import Record
 from distsys.domains.ground_motion.data.synthetic import synthetic_records
@@ -32,6 +32,9 @@ FEMA, PEER = "FEMA P-695", "at2"
         ("ci3144585", "northridge", None),
         ("Northridge-01", "northridge", 1),
         ("1999", "1999", None),
+        ("Loma Prieta, CA", "loma prieta", None),
+        ("CHI-CHI 09/20/99", "chi chi", None),
+        ("IMPERIAL VALLEY 10/15/79 2319", "imperial valley", None),
         ("geonet", "geonet", None),
     ],
 )
@@ -96,6 +99,20 @@ def test_origins_come_before_names(one: Origin, other: Origin, sure: bool | None
 )
 def test_origins_part_like_names(one: Origin, other: Origin, perhaps: bool) -> None:
     assert are_perhaps_one(Named("a", "Northridge", one), Named("b", "Northridge", other)) is perhaps
+
+
+def test_records_that_tell_no_event_are_one_where_they_begin_together() -> None:
+    start = datetime(2016, 8, 24, 1, 36, 40, tzinfo=UTC)
+    one, later, next_day = (
+        Named("a", f"{number}.mseed", begins=start + timedelta(seconds=seconds))
+        for number, seconds in enumerate((0, 90, 86400))
+    )
+    assert likeness(one, later) == ("starts of records", False)
+    assert likeness(one, next_day) is None
+    assert likeness(one, Named("b", "Amatrice", at("2016-08-24T01:36:32", ROME))) == ("starts of records", False)
+    assert likeness(later, Named("b", "Norcia", at("2016-10-30T06:40:18", ROME))) is None
+    record = replace(synthetic_records(1, 1, seed=0)[0], event="0.mseed", name="0.mseed/XX.A..HNZ", begins=start)
+    assert named(record).begins == start and named(replace(record, event="told")).begins is None
 
 
 def test_one_record_s_magnitude_does_not_join_another_day_s() -> None:

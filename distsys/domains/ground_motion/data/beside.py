@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,19 @@ class Beside:
             self._tables[folder] = self._table(folder / NAME) if (folder / NAME).is_file() else {}
         return self._tables[folder].get(path.name, Row())
 
+    def told(self, path: Path, records: Iterable[Record | DataError]) -> Iterator[Record | DataError]:
+        """What a file holds, with what the table says of the file and, by ``FILE/KEY``, of one of its records."""
+        whole = self.row(path)
+        own = {name: row for name, row in self._tables[path.parent].items() if name.startswith(f"{path.name}/")}
+        for record in records:
+            if isinstance(record, Record):
+                row = own.pop(record.name.removeprefix(f"{path.parent}/"), Row())
+                yield row.applied(whole.applied(record))
+            else:
+                yield record
+        for name, row in own.items():
+            yield DataError(f"{row.where}: no record '{name}'", expected=f"the name of a record in {path.name}")
+
     def _table(self, path: Path) -> Mapping[str, Row]:
         try:
             rows = list(csv.reader(io.StringIO(text_of(path)), strict=True))
@@ -84,13 +97,18 @@ class Beside:
             where = f"{path}, line {number}"
             try:
                 name, row = _row(where, columns, cells)
-                if name in found or not (path.parent / name).is_file():
+                if name in found or not _is_there(path.parent / name):
                     what = "stands twice" if name in found else "is not there"
                     raise DataError(f"{where}: the file '{name}' {what}", expected="a row a file of this folder")
                 found[name] = row
             except DataError as error:
                 self._faults.note(error)
         return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, or one that may hold such a record."""
+    return path.is_file() or any(parent.is_file() for parent in path.parents)
 
 
 def _columns(path: Path, rows: list[list[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from itertools import combinations
 from typing import NamedTuple
@@ -28,6 +29,9 @@ ALIASES: Mapping[str, str] = {
 _SAME_S, _SAME_KM, _SAME_MAGNITUDE = 60.0, 100.0, 0.35
 """By how much catalogues differ on one earthquake: in time and in place besides what each says of its own exactness."""
 _MOST_HOURS = 14
+_START_S = 180.0
+"""Between an earthquake and the starts of records of it, or between two of these."""
+_STATE = re.compile(r",\s*[A-Z]{2}$")
 _DATE = re.compile(r"\b\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}\b(?:\s+\d{4}\b)?")
 _YEAR = re.compile(r"\b(18|19|20)\d\d\b")
 _NUMBER = re.compile(r"^(.*\D)\s(\d{1,2})$")
@@ -41,18 +45,23 @@ class Name(NamedTuple):
 
 
 class Named(NamedTuple):
-    """What a record says of its event: name, whose name that is (one catalogue names a shock once), and origin."""
+    """What a record says of its event: name, whose name that is (one catalogue names a shock once), and origin.
+
+    Args:
+        begins: when the record does, where nothing tells its event.
+    """
 
     source: str
     event: str
     origin: Origin = Origin()
     magnitude: float | None = None
+    begins: datetime | None = None
 
 
 @cache
 def name_of(event: str) -> Name:
     """``Imperial Valley-06``, ``Imperial Valley (1979)`` and ``imperial valley`` have one base."""
-    plain = " ".join(re.sub(r"[^\w]+|_", " ", _DATE.sub(" ", event.casefold())).split())
+    plain = " ".join(re.sub(r"[^\w]+|_", " ", _DATE.sub(" ", _STATE.sub("", event.strip()).casefold())).split())
     plain = ALIASES.get(plain, plain) or event.casefold()
     without_year = " ".join(_YEAR.sub(" ", plain).split()) or plain
     found = _NUMBER.match(without_year)
@@ -86,6 +95,8 @@ def likeness(one: Named, other: Named) -> Likeness | None:
         return Likeness("places, and times some whole hours apart", False) if zones else None
     if places is False:
         return None
+    if _begin_together(one, other):
+        return Likeness("starts of records", False)
     named = _by_name(one, other, told_by_time=apart_s is not None)
     on_a_day = apart_s is not None and within_s <= 2.0 * DATE_S and magnitudes is not False
     if named is None and on_a_day and (one.source != other.source or (places and magnitudes)):
@@ -114,6 +125,15 @@ def _apart_s(one: Origin, other: Origin) -> float | None:
     if one.time is None or other.time is None:
         return None
     return abs((one.time - other.time).total_seconds())
+
+
+def _begin_together(one: Named, other: Named) -> bool:
+    """Whether a record that tells no event begins with another one, or with an earthquake of exact time."""
+    if one.begins is None and other.begins is None:
+        return False
+    exact = (name.origin.time if name.origin.within_s <= MINUTE_S else None for name in (one, other))
+    first, second = (name.begins or time for name, time in zip((one, other), exact, strict=True))
+    return first is not None and second is not None and abs((first - second).total_seconds()) <= _START_S
 
 
 def _are_hours(apart_s: float, within_s: float) -> bool:

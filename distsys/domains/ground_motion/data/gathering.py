@@ -97,6 +97,6 @@ def provenance_of(found: Gathered, data: DataConfig) -> Mapping[str, str | int |
         "rms_g": f"{levels.min():.2g} to {levels.max():.2g}",
         "pass_band_hz": f"{data.low_hz:g} to {data.high_hz:g}",
         "left_out": "; ".join(line.splitlines()[0] for line in found.left_out) or "nothing",
-        "without_event": sum(motion.record.event == motion.record.name for motion in found.motions),
+        "without_event": sum(not motion.record.tells_event for motion in found.motions),
         "licence": "that of the records" if data.records or data.quakes else "Apache-2.0",
     }

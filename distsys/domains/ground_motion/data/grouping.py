@@ -41,7 +41,9 @@ def named(record: Record) -> Named:
     """What a record says of its earthquake."""
     magnitude = record.metadata.magnitude
     source = f"{record.source} ({record.form})" if record.form else record.source
-    return Named(source, record.event, record.origin, None if math.isnan(magnitude) else magnitude)
+    is_told = record.tells_event or record.origin.time is not None
+    begins = None if is_told else record.begins
+    return Named(source, record.event, record.origin, None if math.isnan(magnitude) else magnitude, begins)
 
 
 def grouped(motions: Sequence[Motion]) -> Grouping:

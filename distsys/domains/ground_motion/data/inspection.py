@@ -68,7 +68,7 @@ def _known_row(name: str, motions: Sequence[Motion]) -> list[object]:
     """Of how many records each thing is known."""
     records = [motion.record for motion in motions]
     known = {
-        "event": [record.event != record.name for record in records],
+        "event": [record.tells_event for record in records],
         "origin time": [record.origin.time is not None for record in records],
         "place": [record.origin.place is not None for record in records],
         **{

@@ -67,10 +67,9 @@ def _read_file(path: Path, declared: Declared, beside: Beside, faults: Faults) -
         form = format_of(path)
         if form is None:
             raise unknown(path)
-        row = beside.row(path)
-        for found in form.read(path, row.declared(declared)):
+        for found in beside.told(path, form.read(path, beside.row(path).declared(declared))):
             if isinstance(found, Record):
-                yield row.applied(replace(found, form=form.name))
+                yield replace(found, form=form.name)
             else:
                 faults.note(found)
     except DataError as error:

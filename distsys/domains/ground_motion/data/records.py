@@ -95,6 +95,11 @@ class Record:
     begins: datetime | None = None
     origin: Origin = field(default_factory=Origin)
 
+    @property
+    def tells_event(self) -> bool:
+        """Whether its event is more than the name of the record or of its file."""
+        return self.event not in (self.name, self.name.rpartition("/")[0])
+
 
 def usable(records: Iterable[Record], faults: Faults) -> list[Record]:
     """Those that can be acceleration in g; what is wrong with the others is noted."""
