@@ -34,9 +34,9 @@ from distsys.report.table import text_table
 
 IMPERFECT = {"gain_db": 1.5, "phase_deg": 30.0, "position_share": 0.05}
 CONDITIONS = {
-    "coh 10 dB": Condition(10.0, COHERENT, 16),
-    "coh 20 dB": Condition(20.0, COHERENT, 16),
-    "ind 10 dB": Condition(10.0, INDEPENDENT, 16),
+    "10 dB": Condition(10.0, COHERENT, 16),
+    "20 dB": Condition(20.0, COHERENT, 16),
+    "10 dB i": Condition(10.0, INDEPENDENT, 16),
 }
 LEARNED_AT = Condition(15.0, INDEPENDENT, 16)
 Table = list[list[object]]

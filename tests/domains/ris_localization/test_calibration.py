@@ -75,6 +75,20 @@ def test_elements_are_learned_from_scenes_that_nobody_labelled(measurement: str)
     assert found.num_used >= 55
 
 
+def test_dead_elements_are_found_and_the_others_learned_all_the_same(tmp_path: Path) -> None:
+    data = settings(imperfections={**FLAWS, "dead_share": 0.08})
+    truth, path = true_site(data).steering, tmp_path / "scenes.npz"
+    assert truth.response is not None
+    np.savez(path, snapshots=recorded(data, 60)["snapshots"].numpy())
+    answer = RisLocalization().calibrate(Config(data=data), CalibrationRequest(scenes=path))
+    assert answer.summary["dead_elements"] == (truth.response.gains == 0).nonzero()[:, 0].tolist()
+    (tmp_path / "array.json").write_text(str(answer.files[".json"]))
+    learned_now = steering_of(data.model_copy(update={"array": tmp_path / "array.json"}), "exact")
+    errors = array_errors(learned_now, truth, Steering.of(surface_of(data)))
+    assert errors["phase_deg"] < 1.5
+    assert errors["position_m"] < 0.015 * 0.15
+
+
 def moved_none(nominal: Steering) -> Steering:
     return moved(nominal, torch.zeros(PER_ELEMENT * len(nominal.positions_m), dtype=torch.float64))
 

@@ -26,6 +26,8 @@ _DB_PER_NEPER = 20.0 / math.log(10.0)
 _WEAK = 1e-6
 """Of the prior: keeps what scenes say nothing about from being divided by zero."""
 _FEWEST = 20
+_DEAD = 0.1
+"""Elements of less gain than this hear nothing, so that their phases and positions mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ def without(values: Float[Tensor, "parameters any"], steering: Steering) -> Floa
 
 
 def array_errors(learned: Steering, truth: Steering, nominal: Steering) -> dict[str, float]:
-    """Root mean square errors of gain in dB, phase in deg and position in m without :func:`directions`; those apart."""
+    """Root mean square errors of gain in dB, phase in deg and position in m without :func:`directions`; those apart.
+
+    Dead elements have none.
+    """
     found, true = (parameters(item, nominal).reshape(-1, PER_ELEMENT) for item in (learned, truth))
     gap = found - true
     mean = torch.polar(torch.ones_like(gap[:, 1]), gap[:, 1]).mean().angle()
     gap[:, 1] = torch.polar(torch.ones_like(gap[:, 1]), gap[:, 1] - mean).angle()
+    gap = gap * (true[:, :1] > math.log(_DEAD))
     flat = gap.flatten()[:, None]
     rest = without(flat, nominal).reshape(-1, PER_ELEMENT).square().mean(dim=0).sqrt().tolist()
     along = {
@@ -152,11 +158,13 @@ def uncertainty(found: Calibration, nominal: Steering) -> tuple[Tensor, list[dic
 
 def _answer(found: Calibration, localizer: Localizer, *, num_scenes: int, anchors: Sequence[Scenes]) -> Prediction:
     deviations, rows = uncertainty(found, localizer.steering)
-    sizes = deviations.square().mean(dim=0).sqrt().tolist()
+    is_alive = found.array.gains.abs() >= _DEAD
+    sizes = deviations[is_alive].square().mean(dim=0).sqrt().tolist()
     about = {
         "scenes": num_scenes,
         "scenes_used": found.num_used,
         "anchors": sum(len(part.uvq) for part in anchors),
+        "dead_elements": (found.array.gains.abs() < _DEAD).nonzero()[:, 0].tolist(),
         "gain_sd_db": round(_DB_PER_NEPER * sizes[0], 5),
         "phase_sd_deg": round(math.degrees(sizes[1]), 5),
         "position_sd_mm": round(1e3 * math.hypot(sizes[2], sizes[3]) / math.sqrt(2.0), 5),
