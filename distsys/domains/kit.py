@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic
@@ -100,6 +101,19 @@ class Lazily(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self._find())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: thousands of small matrices cost several times the CPU on more."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def part_seed(seed: int, part: str, *, parts: Sequence[str]) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from distsys.domains.kit import csv_text, json_text
+from distsys.domains.kit import csv_text, json_text, one_thread
 from distsys.domains.protocol import Batch, Prediction
 from distsys.domains.ris_localization.config import DataConfig, Request
 from distsys.domains.ris_localization.data.geometry import to_physical
@@ -49,17 +47,6 @@ def predict(model: CovarianceNet, request: Request) -> Prediction:
     """
     with one_thread():
         return _answered(model, request)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: thousands of small complex matrices cost several times the CPU on more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _answered(model: CovarianceNet, request: Request) -> Prediction:

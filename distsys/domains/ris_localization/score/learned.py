@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distsys.domains.kit import json_text
+from distsys.domains.kit import json_text, one_thread
 from distsys.domains.protocol import Prediction
 from distsys.domains.ris_localization.config import CalibrationRequest, Config
 from distsys.domains.ris_localization.data.array_file import array_content
@@ -117,7 +117,7 @@ def calibrate(config: Config, request: CalibrationRequest) -> Prediction:
                 f"{request.anchors}: anchors without 'sources'", expected="phi and theta in radians, range in metres"
             )
         anchors = scenes_of(known, localizer, known.true_uvq)
-    with torch.no_grad():
+    with one_thread(), torch.no_grad():
         found = Calibrator(localizer).run(scenes_of(scenes, localizer, None), anchors)
         return _answer(found, localizer, num_scenes=len(scenes.snapshots), anchors=anchors)
 
