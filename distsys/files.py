@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -225,3 +226,11 @@ def num_cpus() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows do not say which
         return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """What the processor can do, as far as the system tells: code made for one may end another's process."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{platform.machine()} {flags}"

@@ -72,13 +72,15 @@ class TrialOnDisk:
         is_same = (
             values[0] == values[1] or all(map(math.isnan, values)) or (row.state == "pruned" and not self.readings)
         )
-        return is_same and (own.params, own.state, own.verdicts) == (row.params, row.state, row.verdicts)
+        theirs = (row.params, row.state, row.verdicts, row.violations)
+        return is_same and (own.params, own.state, own.verdicts, own.violations) == theirs
 
     def _row(self) -> TrialRow:
         state = "failed" if self.state == "complete" and not math.isfinite(self.value) else self.state
         finite = {step: value for step, value in self.readings.items() if math.isfinite(value)}
         values = {"complete": self.value, "pruned": finite[max(finite)] if finite else math.nan}
-        return TrialRow(self.number, dict(self.params), values.get(state, math.nan), state, self.verdicts)
+        violations = {name: storable(value) for name, value in self.violations.items()}
+        return TrialRow(self.number, dict(self.params), values.get(state, math.nan), state, self.verdicts, violations)
 
     def frozen(self, distributions: dict[str, BaseDistribution], *, is_own: bool = True) -> FrozenTrial:
         """What a study holds that was told of it; a trial of another one has no number there."""
@@ -93,7 +95,7 @@ class TrialOnDisk:
             distributions=distributions,
             user_attrs={**number, **verdicts},
             intermediate_values={step: value for step, value in self.readings.items() if math.isfinite(value)},
-            constraints={name: storable(value) for name, value in self.violations.items()} or None,
+            constraints=dict(row.violations) or None,
         )
 
 

@@ -16,6 +16,8 @@ from distsys.domains.ground_motion.data.windows import Motion
 _NEAR_COPY = 0.8
 """Largest correlation over all shifts between records of different events that are really one."""
 _MIDDLE = 0.5
+_TOLD = 2
+"""Pairs of near copies that are named of a group; the others are counted."""
 
 
 class Group(NamedTuple):
@@ -78,7 +80,8 @@ def event_numbers(motions: Sequence[Motion]) -> np.ndarray:
 
 def _why(group: list[Named], copies: list[str]) -> Likeness:
     told = reasons(group)
-    why = "; ".join([*([told.why] if told.why else []), *copies])
+    more = [f"and {len(copies) - _TOLD} more pairs"] if len(copies) > _TOLD else []
+    why = "; ".join([*([told.why] if told.why else []), *copies[:_TOLD], *more])
     return Likeness(why, told.sure)
 
 

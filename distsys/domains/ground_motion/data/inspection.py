@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import get_args
@@ -27,6 +28,8 @@ _RATIO = (0.3, 30.0)
 """Median RMS above 1 Hz over that below: a conditioning scaled by itself, or by another signal, leaves it."""
 _MIDDLE = 0.5
 _KNOWN = ("magnitude", "distance, km", "Vs30, m/s", "orientation")
+_REASON = 34
+"""Characters of a line that says why records were joined, beside what is known of them."""
 
 
 def inspect(config: Config, *, seed: int) -> Inspection:
@@ -53,14 +56,14 @@ def _joined(groups: Sequence[Group]) -> dict[str, tuple[list[str], list[list[obj
         (True, "names of one earthquake, which stay in one fold"),
         (False, "names that may mean one earthquake, and stay in one fold: doubtful"),
     ):
-        chosen = [group for group in groups if group.likeness.sure is sure]
-        rows: list[list[object]] = [
-            [number, name.event, name.source, name.origin.text(), "" if name.magnitude is None else name.magnitude, why]
-            for number, group in enumerate(chosen, start=1)
-            for name, why in zip(group.names, [group.likeness.why, *[""] * len(group.names)], strict=False)
-        ]
+        rows: list[list[object]] = []
+        for number, group in enumerate((group for group in groups if group.likeness.sure is sure), start=1):
+            for name in group.names:
+                magnitude = "" if name.magnitude is None else name.magnitude
+                rows.append([f"{number} {name.event}, {name.source}", name.origin.text(), magnitude])
+            rows += [[f"  {line}", "", ""] for line in textwrap.wrap(group.likeness.why, _REASON)]
         if rows:
-            found[title] = (["", "event", "source", "origin", "magnitude", "joined by"], rows)
+            found[title] = (["event and source, and by what joined", "origin", "magnitude"], rows)
     return found
 
 

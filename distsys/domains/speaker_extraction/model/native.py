@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 from functools import cache
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from distsys.files import processor
 from distsys.shapes import Float
 from distsys.storage.place import cache_root
 
@@ -72,7 +72,7 @@ def _library() -> ctypes.CDLL | None:
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         return None
-    marks = (_SOURCE.read_text(), compiler, " ".join(_FLAGS), _processor())
+    marks = (_SOURCE.read_text(), compiler, " ".join(_FLAGS), processor())
     name = hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
     try:
         path = cache_root() / "scan" / f"{name}.so"
@@ -92,11 +92,3 @@ def _compile(compiler: str, path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _processor() -> str:
-    """What the processor can do: code for one may end another's process."""
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{platform.machine()} {flags}"
