@@ -42,7 +42,7 @@ def test_healthy_records_have_no_fault(healthy: Path) -> None:
     found = checked(healthy)
     assert list(found.faults) == []
     assert not [title for title in found.tables if "one earthquake" in title]
-    (title,) = (title for title in found.tables if title.startswith("of how many records"))
+    (title,) = (title for title in found.tables if title.startswith("share of records"))
     headers, ((_, *known),) = found.tables[title]
     said = dict(zip(headers[1:], known, strict=True))
     assert said == dict.fromkeys(headers[1:], "-") | {"event": "all"}

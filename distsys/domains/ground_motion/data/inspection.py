@@ -27,7 +27,7 @@ _PEAK_G = (1e-3, 2.0)
 _RATIO = (0.3, 30.0)
 """Median RMS above 1 Hz over that below: a conditioning scaled by itself, or by another signal, leaves it."""
 _MIDDLE = 0.5
-_KNOWN = ("magnitude", "distance, km", "Vs30, m/s", "orientation")
+_KNOWN = ("magn.", "dist.", "Vs30", "axis")
 _REASON = 34
 """Characters of a line that says why records were joined, beside what is known of them."""
 
@@ -68,22 +68,22 @@ def _joined(groups: Sequence[Group]) -> dict[str, tuple[list[str], list[list[obj
 
 
 def _known_row(name: str, motions: Sequence[Motion]) -> list[object]:
-    """Of how many records each thing is known."""
+    """Of what share of records each thing is known."""
     records = [motion.record for motion in motions]
     known = {
         "event": [record.tells_event for record in records],
-        "origin time": [record.origin.time is not None for record in records],
+        "time": [record.origin.time is not None for record in records],
         "place": [record.origin.place is not None for record in records],
         **{
             word: [math.isfinite(getattr(record.metadata, key)) for record in records]
             for word, key in zip(_KNOWN, ("magnitude", "distance_km", "vs30_m_s", "vertical"), strict=True)
         },
-        "network": [bool(record.network) for record in records],
+        "net": [bool(record.network) for record in records],
         "start": [record.begins is not None for record in records],
     }
     return [
         name,
-        *("all" if all(each) else f"{sum(each)} of {len(each)}" if any(each) else "-" for each in known.values()),
+        *("all" if all(each) else f"{sum(each) / len(each):.0%}" if any(each) else "-" for each in known.values()),
     ]
 
 
@@ -94,8 +94,8 @@ def _tables(sources: Mapping[str, Sequence[Motion]]) -> dict[str, tuple[list[str
             ["source", "records", "events", "step, s", "peak, g", "RMS, g"],
             [_records_row(name, items) for name, items in sources.items()],
         ),
-        "of how many records is known (the rest: a metadata.csv beside the files)": (
-            ["source", "event", "origin time", "place", *_KNOWN, "network", "start"],
+        "share of records of which is known (the rest: a metadata.csv beside the files)": (
+            ["source", "event", "time", "place", *_KNOWN, "net", "start"],
             [_known_row(name, items) for name, items in sources.items()],
         ),
         f"median RMS of a band over that below 1 Hz (expected in all: {_RATIO[0]:g} to {_RATIO[1]:g})": (
